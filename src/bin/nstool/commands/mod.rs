@@ -1,0 +1,32 @@
+//! The verbs: one file each, with its options and what it does with the library.
+
+mod ls;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use nstool::Result;
+
+use crate::render::Terminal;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Ls(ls::Args),
+}
+
+impl Command {
+    /// Returns the exit status for a failure of nstool's own.
+    pub(crate) fn trouble_code(&self) -> u8 {
+        match self {
+            Self::Ls(_) => 1,
+        }
+    }
+}
+
+/// Runs a verb; the exit status is its answer.
+pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
+    match command {
+        Command::Ls(args) => ls::run(args, terminal),
+    }
+}

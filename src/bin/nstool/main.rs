@@ -1,0 +1,19 @@
+//! nstool: see, explain, compare, enter and create Linux namespaces.
+
+mod cli;
+mod commands;
+mod render;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    let terminal = render::Terminal::detect(cli.color);
+    match commands::run(&cli.command, &terminal) {
+        Ok(code) => code,
+        Err(error) => {
+            render::report::error(&error, &terminal);
+            ExitCode::from(cli.command.trouble_code())
+        }
+    }
+}

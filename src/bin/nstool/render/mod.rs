@@ -1,0 +1,50 @@
+//! How answers are shown: data on stdout, talk on stderr.
+
+pub(crate) mod report;
+
+use std::io::{self, IsTerminal, Write};
+
+use nstool::{Error, Result};
+
+use crate::cli::ColorChoice;
+
+/// What is known of where we print.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    /// Whether stdout takes colours.
+    pub(crate) color: bool,
+    /// Whether stderr takes colours.
+    pub(crate) color_talk: bool,
+    /// The width of stdout in columns, if it is a terminal.
+    pub(crate) width: Option<usize>,
+}
+
+impl Terminal {
+    /// Looks at stdout, stderr and the environment (NO_COLOR, TERM, COLUMNS).
+    pub(crate) fn detect(choice: ColorChoice) -> Self {
+        let wanted = |is_terminal: bool| match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
+                is_terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
+        };
+        let stdout = io::stdout();
+        let width = stdout.is_terminal().then(|| {
+            let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+            let window = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+            columns.or(window).filter(|width| *width > 0).unwrap_or(80)
+        });
+        Self { color: wanted(stdout.is_terminal()), color_talk: wanted(io::stderr().is_terminal()), width }
+    }
+}
+
+/// Writes `text` to stdout. A reader that went away (a closed pipe) is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::system("cannot write to stdout", error)),
+        _ => Ok(()),
+    }
+}

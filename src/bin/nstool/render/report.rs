@@ -1,0 +1,46 @@
+//! Errors and remarks, on stderr.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use nstool::Error;
+use owo_colors::{OwoColorize, Style};
+
+use super::Terminal;
+
+/// Prints what failed, why, and what to do next.
+pub(crate) fn error(error: &Error, terminal: &Terminal) {
+    let mut text = String::new();
+    line(&mut text, "error:", &error.to_string(), Style::new().red().bold(), terminal);
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        line(&mut text, "cause:", &next.to_string(), Style::new().yellow(), terminal);
+        cause = next.source();
+    }
+    if let Some(hint) = error.hint() {
+        line(&mut text, "hint: ", hint, Style::new().cyan(), terminal);
+    }
+    say(&text);
+}
+
+/// Prints a remark that is no failure.
+pub(crate) fn note(message: &str, terminal: &Terminal) {
+    let mut text = String::new();
+    line(&mut text, "note: ", message, Style::new().cyan(), terminal);
+    say(&text);
+}
+
+fn line(text: &mut String, label: &str, message: &str, style: Style, terminal: &Terminal) {
+    let indented = message.replace('\n', "\n       ");
+    let _ = if terminal.color_talk {
+        writeln!(text, "{} {indented}", label.style(style))
+    } else {
+        writeln!(text, "{label} {indented}")
+    };
+}
+
+/// Writes to stderr; if nobody can read it, there is nobody to tell.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

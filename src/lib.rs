@@ -1,0 +1,15 @@
+//! See, explain, compare, enter and create Linux namespaces.
+
+pub mod error;
+mod id;
+mod kind;
+pub mod model;
+mod printable;
+pub mod proc;
+mod sys;
+pub mod target;
+
+pub use error::{Error, ErrorKind, Result};
+pub use id::{NamespaceId, Pid};
+pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
+pub use printable::printable;

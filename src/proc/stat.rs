@@ -1,0 +1,66 @@
+//! `/proc/PID/stat` (proc_pid_stat(5)).
+
+use crate::id::Pid;
+
+/// What nstool uses of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The process id, in the pid namespace of the procfs.
+    pub pid: Pid,
+    /// The name of the leader thread: up to 15 bytes (63 for kernel threads) of the process's own choice.
+    pub comm: Vec<u8>,
+    /// The state's letter, such as `S`; `Z` is a zombie.
+    pub state: u8,
+    /// The parent; 0 at the top of a pid namespace.
+    pub parent: Pid,
+    /// How many threads.
+    pub threads: u32,
+    /// When it started, in clock ticks after boot: together with the id it names one process for good.
+    pub start_ticks: u64,
+}
+
+/// Parses the file; `None` if it is not of that form.
+pub fn parse(text: &[u8]) -> Option<Stat> {
+    // The name may hold spaces and parentheses, so it ends at the last ") ".
+    let open = text.iter().position(|byte| *byte == b'(')?;
+    let close = text.iter().rposition(|byte| *byte == b')')?;
+    let comm = text.get(open + 1..close)?.to_vec();
+    let pid = std::str::from_utf8(&text[..open]).ok()?.trim().parse().ok()?;
+    let rest = std::str::from_utf8(&text[close + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    // Fields are counted from 1 in the manual page: state is 3, ppid 4, num_threads 20, starttime 22.
+    let threads = fields.nth(20 - 5)?.parse().ok()?;
+    let start_ticks = fields.nth(22 - 21)?.parse().ok()?;
+    Some(Stat { pid, comm, state, parent, threads, start_ticks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let line = b"42 (a) (\n\xff b) S 7 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 99 0 0";
+        let stat = parse(line).unwrap();
+        assert_eq!((stat.pid, stat.state, stat.parent, stat.threads, stat.start_ticks), (42, b'S', 7, 3, 99));
+        assert_eq!(stat.comm, b"a) (\n\xff b");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(text: Vec<u8>) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn nearly_right_bytes_never_panic(pid: i32, comm: Vec<u8>, rest in "[ 0-9A-Z()-]{0,80}") {
+            let mut text = format!("{pid} (").into_bytes();
+            text.extend_from_slice(&comm);
+            text.extend_from_slice(b") ");
+            text.extend_from_slice(rest.as_bytes());
+            let _ = parse(&text);
+        }
+    }
+}

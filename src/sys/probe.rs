@@ -1,0 +1,51 @@
+//! Which kernel interfaces are there: each tried where it is first needed, and remembered.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const UNTRIED: u8 = 0;
+const PRESENT: u8 = 1;
+const ABSENT: u8 = 2;
+
+/// A kernel interface that older kernels, or a seccomp filter, lack.
+#[derive(Debug)]
+pub struct Interface {
+    /// What it is called, such as `pidfd_open(2)`.
+    pub name: &'static str,
+    /// The Linux release that brought it.
+    pub since: &'static str,
+    /// What is used instead.
+    pub fallback: &'static str,
+    state: AtomicU8,
+}
+
+impl Interface {
+    pub(crate) const fn new(name: &'static str, since: &'static str, fallback: &'static str) -> Self {
+        Self { name, since, fallback, state: AtomicU8::new(UNTRIED) }
+    }
+
+    /// Calls `attempt`; `None` if the kernel does not know the call, from then on without asking again.
+    pub(crate) fn attempt<T>(&self, attempt: impl FnOnce() -> io::Result<T>) -> Option<io::Result<T>> {
+        if self.state.load(Ordering::Relaxed) == ABSENT {
+            return None;
+        }
+        let result = attempt();
+        let absent = matches!(&result, Err(error) if is_absence(error));
+        self.state.store(if absent { ABSENT } else { PRESENT }, Ordering::Relaxed);
+        (!absent).then_some(result)
+    }
+
+    /// Tells whether the kernel has it; `None` as long as nothing has tried.
+    pub fn present(&self) -> Option<bool> {
+        match self.state.load(Ordering::Relaxed) {
+            PRESENT => Some(true),
+            ABSENT => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// ENOSYS: no such call. ENOTTY: no such ioctl on this kind of file.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::ENOTTY))
+}

@@ -1,0 +1,109 @@
+//! What the tests share: running nstool, skipping loudly, and processes that end with the test.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+
+/// Returns a command that runs the nstool under test.
+pub fn nstool() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nstool"));
+    command.env_remove("NO_COLOR").env_remove("COLUMNS");
+    command
+}
+
+/// Runs nstool with `arguments` to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    nstool().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Returns what a program printed to stdout, after checking that it exited with 0.
+#[track_caller]
+pub fn stdout_of(output: Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Leaves the test, loudly; under NSTOOL_TEST_STRICT=1 it fails instead.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("NSTOOL_TEST_STRICT").is_none_or(|value| value != "1"), "cannot skip: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// Returns from the test, loudly, unless it runs as root.
+#[macro_export]
+macro_rules! need_root {
+    () => {
+        if !rustix::process::geteuid().is_root() {
+            return $crate::common::skip("needs root");
+        }
+    };
+}
+
+/// Returns from the test, loudly, unless these programs are installed.
+#[macro_export]
+macro_rules! need {
+    ($($program:expr),+) => {
+        $(if !$crate::common::is_installed($program) {
+            return $crate::common::skip(concat!("needs the program ", $program));
+        })+
+    };
+}
+
+/// Tells whether a program is in PATH.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// A process that is killed, with all its group, when the test ends.
+pub struct Helper {
+    child: Child,
+    /// The first line it printed, without the line break.
+    pub said: String,
+}
+
+impl Helper {
+    /// Starts a program in a process group of its own and waits until it has printed a line: by then it has set up what
+    /// the test needs.
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::start_command(command)
+    }
+
+    /// The same with a command made elsewhere; its stdout is taken for the line.
+    pub fn start_command(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        Self { child, said: said.trim_end().to_owned() }
+    }
+
+    /// Starts `sh -c SCRIPT` below `wrapper` (such as `unshare -n`); the script prints a line when it is ready.
+    pub fn shell(wrapper: &[&str], script: &str) -> Self {
+        let mut words = wrapper.to_vec();
+        words.extend(["sh", "-c", script]);
+        Self::start(words[0], &words[1..])
+    }
+
+    /// The id of the process that was started.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the inode of one of a process's namespaces, such as `net`, by asking /proc directly.
+pub fn inode_of(pid: i32, link: &str) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(format!("/proc/{pid}/ns/{link}")).unwrap().ino()
+}
