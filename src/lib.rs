@@ -1,11 +1,13 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
+pub mod discover;
 pub mod error;
 mod id;
 mod kind;
 pub mod model;
 mod printable;
 pub mod proc;
+pub mod query;
 mod sys;
 pub mod target;
 
