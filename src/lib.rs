@@ -15,3 +15,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
+pub use sys::probe::{Interface, interfaces};
