@@ -105,7 +105,7 @@ fn older_kernels_give_the_same_listing() {
     };
     let mut last = Vec::new();
     for kernel in KERNELS {
-        let mut listed = || {
+        let listed = || {
             let mut command = stage(&[&["without"], kernel, &["--", env!("CARGO_BIN_EXE_nstool")]].concat());
             command.args(["ls", "-J", "-l", "-o", columns, "-Q", "NPROCS < 9"]);
             stable(flat(&json(&stdout_of(command.output().unwrap()))))

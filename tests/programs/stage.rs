@@ -73,6 +73,7 @@ fn descriptor() {
 }
 
 /// A child has ended and nobody waits for it; prints its id.
+#[expect(clippy::zombie_processes, reason = "that is the scene")]
 fn zombie() {
     let child = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
     let id = Id::Pid(nix::unistd::Pid::from_raw(child.id() as i32));
