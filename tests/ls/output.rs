@@ -71,11 +71,14 @@ fn the_processes_of_a_namespace_are_listed_as_a_tree() {
     need!("unshare");
     let holder = Helper::shell(&["unshare", "-u"], "sleep 1000 & echo $!; wait");
     let ino = inode_of(holder.pid(), "uts");
-    let document = json(&table(&["-J", &ino.to_string()]));
-    let top = &document["namespaces"][0];
+    // The shell's child is there at once, and a moment later it is sleep.
+    let top = common::eventually(|| {
+        let document = json(&table(&["-J", &ino.to_string()]));
+        let top = document["namespaces"][0].clone();
+        (top["children"][0]["command"] == "sleep 1000").then_some(top)
+    });
     assert_eq!(top["pid"], holder.pid());
     assert_eq!(top["children"][0]["pid"].to_string(), holder.said);
-    assert_eq!(top["children"][0]["command"], "sleep 1000");
     let text = table(&[&format!("ns:{ino}"), "-n"]);
     assert!(text.contains("└─sleep 1000"), "{text}");
     assert!(table(&[&format!("uts:[{ino}]"), "-l", "-r"]).starts_with("PID PPID USER COMMAND\n"));
