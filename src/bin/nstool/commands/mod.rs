@@ -1,6 +1,8 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
+mod completions;
 mod ls;
+mod man;
 
 use std::process::ExitCode;
 
@@ -13,13 +15,18 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Complete(completions::Candidates),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 impl Command {
     /// Returns the exit status for a failure of nstool's own.
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
-            Self::Ls(_) => 1,
+            Self::Ls(_) | Self::Completions(_) | Self::Complete(_) | Self::Man(_) => 1,
         }
     }
 }
@@ -28,5 +35,8 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Completions(args) => completions::run(args),
+        Command::Complete(args) => completions::candidates(args),
+        Command::Man(args) => man::run(args),
     }
 }

@@ -110,6 +110,11 @@ enum Relation {
     Process,
 }
 
+/// Returns the columns, for completion.
+pub(crate) fn column_names() -> Vec<(&'static str, &'static str)> {
+    COLUMNS.iter().map(|column| (column.name, column.help)).collect()
+}
+
 fn kind_parser() -> impl TypedValueParser<Value = NamespaceKind> {
     PossibleValuesParser::new(NamespaceKind::ALL.map(NamespaceKind::name)).try_map(|name| name.parse::<NamespaceKind>())
 }
