@@ -5,9 +5,6 @@
 //! `Documentation/filesystems/sharedsubtree.rst` and `propagate_umount.txt` (Linux 6.17), checked against the kernel.
 
 mod attach;
-mod chain;
-mod diff;
-mod exchange;
 mod forest;
 mod groups;
 mod lock;
@@ -15,9 +12,6 @@ mod path;
 mod unmount;
 
 pub use attach::{Arrival, Prediction, Refusal, What};
-pub use chain::{Break, Reach};
-pub use diff::{Change, Connection, Difference, diff};
-pub use exchange::{Direction, Exchange, Party};
 pub use forest::{Forest, MountRef, Node, Place};
 pub use groups::{GroupId, Groups, Receiver};
 pub use lock::Lock;
