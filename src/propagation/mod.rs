@@ -5,6 +5,9 @@
 //! `Documentation/filesystems/sharedsubtree.rst` and `propagate_umount.txt` (Linux 6.17), checked against the kernel.
 
 mod attach;
+mod chain;
+mod diff;
+mod exchange;
 mod forest;
 mod groups;
 mod lock;
@@ -12,6 +15,9 @@ mod path;
 mod unmount;
 
 pub use attach::{Arrival, Prediction, Refusal, What};
+pub use chain::{Break, Reach};
+pub use diff::{Change, Connection, Difference, connections, diff};
+pub use exchange::{Circle, Direction, Exchange, Party};
 pub use forest::{Forest, MountRef, Node, Place};
 pub use groups::{GroupId, Groups, Receiver};
 pub use lock::Lock;
