@@ -9,7 +9,9 @@ mod descriptors;
 mod details;
 mod hierarchy;
 mod mount_tables;
+mod mount_users;
 mod net_ids;
+mod place;
 mod processes;
 mod registry;
 mod scope;
@@ -18,6 +20,8 @@ mod threads;
 mod worker;
 
 pub use mount_tables::MountTables;
+pub use mount_users::{How, Use, Uses};
+pub use place::{Located, locate, root_of_namespace};
 pub use scope::{Commands, Scope};
 
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::registry::{Known, RaisedLimit, Registry};
+use super::registry::{RaisedLimit, Registry};
 use super::{Commands, Scan, Scope, bind_mounts, descriptors, worker};
 use crate::error::{Error, Result};
 use crate::id::{NamespaceId, Pid};

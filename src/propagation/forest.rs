@@ -113,6 +113,16 @@ impl<'a> Forest<'a> {
         &self.nodes[mount.index()]
     }
 
+    /// Returns how many mounts it has.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Tells whether it has no mount at all.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Returns every mount, those a prediction added last.
     pub fn mounts(&self) -> impl Iterator<Item = MountRef> + use<> {
         (0..self.nodes.len()).map(MountRef::new)

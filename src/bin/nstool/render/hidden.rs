@@ -7,7 +7,12 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), rustix::process::geteuid().is_root()) {
+    say_of(snapshot.hidden(), snapshot.processes().len(), terminal);
+}
+
+/// The same of something else than a snapshot, for which `processes` were looked at.
+pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
+    if let Some(line) = line(hidden, processes, rustix::process::geteuid().is_root()) {
         report::note(&line, terminal);
     }
 }
@@ -45,8 +50,13 @@ fn line(hidden: &Hidden, processes: usize, root: bool) -> Option<String> {
 
 /// Returns the `hidden` object of a JSON document: counts by sort and reason, and the number of processes met.
 pub(crate) fn json(snapshot: &Snapshot) -> Json {
+    json_of(snapshot.hidden())
+}
+
+/// The same of something else than a snapshot.
+pub(crate) fn json_of(hidden: &Hidden) -> Json {
     let mut object = Map::new();
-    for (subject, why, count) in snapshot.hidden().iter() {
+    for (subject, why, count) in hidden.iter() {
         let reasons = object.entry(subject.key()).or_insert_with(|| json!({}));
         reasons[why.key()] = json!(reasons[why.key()].as_u64().unwrap_or_default() + count);
     }
