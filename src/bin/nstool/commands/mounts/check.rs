@@ -1,6 +1,6 @@
 //! `nstool mounts --check-shared`: would what is mounted here leak?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -118,20 +118,24 @@ fn words_of(
         let _ = writeln!(out, "{}: {nothing}", subject.name);
         return out;
     }
-    for finding in findings {
-        let place = describe_mount(forest, finding.mount);
-        let told = forest.mount(finding.mount).map_or("", |told| told.propagation());
-        let direction = match &finding.exchange {
+    for block in blocks(forest, findings) {
+        let first = block[0];
+        let places: Vec<String> = block.iter().map(|finding| describe_mount(forest, finding.mount)).collect();
+        let told = forest.mount(first.mount).map_or("", |told| told.propagation());
+        let direction = match &first.exchange {
             Some(exchange) => exchange.direction.words(),
             None => "with nobody yet",
         };
-        let line = format!("{place}: {told}, {direction}");
+        let line = format!("{}: {told}, {direction}", places.join(", "));
         let _ = if terminal.color { writeln!(out, "{}", line.bold()) } else { writeln!(out, "{line}") };
-        parties(&mut out, scene, forest, finding);
-        for sentence in what_goes_wrong(forest, finding) {
+        parties(&mut out, scene, forest, first, block.len() > 1);
+        for sentence in what_goes_wrong(forest, first) {
             let _ = writeln!(out, "    {sentence}");
         }
-        let _ = writeln!(out, "    cure: {}", cure(scene, forest, subject, finding));
+        let cures: Vec<String> = block.iter().map(|finding| cure(scene, forest, subject, finding)).collect();
+        let more = if cures.len() > 1 { "  (and so for each)" } else { "" };
+        let same = cures.iter().all(|cure| *cure == cures[0]);
+        let _ = writeln!(out, "    cure: {}{}", cures[0], if same { "" } else { more });
     }
     if findings.iter().any(Finding::leaks) {
         out.push_str(ADVICE);
@@ -145,7 +149,32 @@ A new mount namespace (CLONE_NEWNS, same user namespace) copies shared mounts as
     mount --make-rprivate /      (or --make-rslave / to go on receiving; `unshare --mount` does so by itself)
 ";
 
-fn parties(out: &mut String, scene: &Scene, forest: &Forest<'_>, finding: &Finding) {
+/// Puts together what is said in the same words: mounts that exchange events with the same namespaces at the same paths
+/// as here. Each keeps its place by its first mount.
+fn blocks<'a>(forest: &Forest<'_>, findings: &'a [Finding]) -> Vec<Vec<&'a Finding>> {
+    let mut blocks: Vec<Vec<&Finding>> = Vec::new();
+    let mut known: HashMap<_, usize> = HashMap::new();
+    for finding in findings {
+        let here = forest.mount_point(finding.mount);
+        let party = |party: &Party| {
+            let there = forest.mount_point(party.mount);
+            (forest.node(party.mount).namespace, party.direction, (there != here).then_some(there))
+        };
+        let mut parties: Vec<_> = finding.parties().iter().map(party).collect();
+        parties.sort_unstable();
+        let told = forest.mount(finding.mount).map(|told| told.propagation());
+        let key = (parties, told, finding.direction_key(), what_goes_wrong(forest, finding));
+        let place = *known.entry(key).or_insert(blocks.len());
+        if place == blocks.len() {
+            blocks.push(Vec::new());
+        }
+        blocks[place].push(finding);
+    }
+    blocks
+}
+
+fn parties(out: &mut String, scene: &Scene, forest: &Forest<'_>, finding: &Finding, several: bool) {
+    let here = forest.mount_point(finding.mount);
     let parties = finding.parties();
     for party in parties.iter().take(NAMED) {
         let way = match party.direction {
@@ -154,7 +183,8 @@ fn parties(out: &mut String, scene: &Scene, forest: &Forest<'_>, finding: &Findi
             Direction::Receives => "from",
         };
         let namespace = scene.describe(forest.node(party.mount).namespace);
-        let path = printable(&forest.mount_point(party.mount)).into_owned();
+        let there = forest.mount_point(party.mount);
+        let path = if several && there == here { "the same paths".into() } else { printable(&there) };
         let _ = writeln!(out, "    {way} {namespace} at {path}");
     }
     if parties.len() > NAMED {
@@ -182,10 +212,15 @@ fn what_goes_wrong(forest: &Forest<'_>, finding: &Finding) -> Vec<&'static str> 
     sentences
 }
 
-/// Returns the command that ends the exchange.
+/// Returns what ends the exchange, or keeps it from beginning.
 fn cure(scene: &Scene, forest: &Forest<'_>, subject: &Subject, finding: &Finding) -> String {
-    let path = quoted(&forest.mount_point(finding.mount));
-    scene.enter_command(subject.index, &format!("mount --make-private {path}"))
+    match finding.exchange {
+        None => "in the new namespace, before the first mount: mount --make-rprivate /".to_owned(),
+        Some(_) => {
+            let path = quoted(&forest.mount_point(finding.mount));
+            scene.enter_command(subject.index, &format!("mount --make-private {path}"))
+        }
+    }
 }
 
 /// Shows every group that reaches into more than one namespace.
