@@ -7,14 +7,11 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
-<<<<<<< HEAD
     say_of(snapshot.hidden(), snapshot.processes().len(), terminal);
 }
 
 /// The same of something else than a snapshot, for which `processes` were looked at.
 pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
-    if let Some(line) = line(hidden, processes, rustix::process::geteuid().is_root()) {
-=======
     let reader = Reader {
         is_root: rustix::process::geteuid().is_root(),
         kernel: procfs::KernelVersion::current().map_or_else(
@@ -22,8 +19,7 @@ pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
             |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
         ),
     };
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), &reader) {
->>>>>>> main
+    if let Some(line) = line(hidden, processes, &reader) {
         report::note(&line, terminal);
     }
 }

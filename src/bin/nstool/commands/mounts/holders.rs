@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let device = device_of(&scene, &forest, &args.what)?;
     let mounts: Vec<MountRef> =
         forest.mounts().filter(|mount| forest.mount(*mount).is_some_and(|told| told.device == device)).collect();
-    let users = Users::new(&scene, &forest, &mounts, HashSet::from([device]))?;
+    let users = Users::new(&forest, &mounts, HashSet::from([device]))?;
     // What is mounted on a mount goes before it: the deepest first.
     let mut ordered = mounts.clone();
     ordered.extend(on_top(&forest, &mounts));
@@ -136,14 +136,14 @@ pub(super) struct Users {
 }
 
 /// Finds the processes that use these mounts themselves, not other mounts of the same filesystems.
-pub(super) fn users_of(scene: &Scene, forest: &Forest<'_>, mounts: &[MountRef]) -> Result<Users> {
-    let mut users = Users::new(scene, forest, mounts, HashSet::new())?;
+pub(super) fn users_of(forest: &Forest<'_>, mounts: &[MountRef]) -> Result<Users> {
+    let mut users = Users::new(forest, mounts, HashSet::new())?;
     users.uses.uses.retain(|each| each.mount_id.is_some_and(|id| users.places.contains_key(&id)));
     Ok(users)
 }
 
 impl Users {
-    fn new(_: &Scene, forest: &Forest<'_>, mounts: &[MountRef], devices: HashSet<Device>) -> Result<Self> {
+    fn new(forest: &Forest<'_>, mounts: &[MountRef], devices: HashSet<Device>) -> Result<Self> {
         let told = mounts.iter().filter_map(|mount| forest.mount(*mount));
         let places: HashMap<u32, Vec<u8>> = told.map(|told| (told.id, told.mount_point.clone())).collect();
         let ids: HashSet<u32> = places.keys().copied().collect();

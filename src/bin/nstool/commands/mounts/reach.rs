@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let groups = Groups::of(&forest);
     let subject = scene.subject(target.as_ref())?;
     let code = if args.umount {
-        unmount(args, &scene, &forest, &groups, &subject, &path, terminal)?
+        unmount(args, &scene, &forest, &groups, &subject, &path)?
     } else {
         attach(args, &scene, &forest, &groups, &subject, &path, terminal)?
     };
@@ -353,7 +353,6 @@ fn unmount(
     groups: &Groups,
     subject: &Subject,
     path: &OsString,
-    terminal: &Terminal,
 ) -> Result<ExitCode> {
     let (place, located) = scene.place(forest, subject, path)?;
     let shown = printable(&located.path).into_owned();
@@ -372,8 +371,7 @@ fn unmount(
         }
     })?;
     // A lazy unmount does not ask who uses it.
-    let users =
-        if args.lazy { None } else { Some(holders::users_of(scene, forest, &busy_candidates(forest, &prediction))?) };
+    let users = if args.lazy { None } else { Some(holders::users_of(forest, &busy_candidates(forest, &prediction))?) };
     if args.json {
         let place = |mount: MountRef| {
             let mut object = scene.namespace_json(forest.node(mount).namespace);
@@ -425,7 +423,6 @@ fn unmount(
         out.push_str(&users.words(scene));
     }
     render::print(&out)?;
-    let _ = terminal;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use nstool::discover::{self, Located, MountTables};
 use nstool::model::{Hidden, MountTable};
@@ -232,9 +232,4 @@ pub(super) fn quoted(path: &[u8]) -> String {
             .collect();
         format!("$'{escaped}'")
     }
-}
-
-/// Makes a path of bytes.
-pub(super) fn os_string(bytes: &[u8]) -> OsString {
-    OsString::from_vec(bytes.to_vec())
 }
