@@ -2,7 +2,9 @@
 //! compared in every namespace.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -253,7 +255,7 @@ impl Experiment {
         for arrival in &prediction.arrivals {
             let node = expected.node(arrival.top);
             let path = expected.mount_point(arrival.top);
-            let path = Path::new(std::str::from_utf8(&path).unwrap());
+            let path = Path::new(OsStr::from_bytes(&path));
             self.lab.enter(node.namespace, None);
             let landed = lab::open(path).map(lab::mount_id);
             self.lab.leave();
@@ -449,6 +451,24 @@ impl Experiment {
         assert_eq!(found, actual.mounts_of(new).count());
     }
 
+    /// Checks that statmount(2) and mountinfo tell the same about every namespace.
+    fn compare_readings(&self) {
+        let told = self.lab.tables();
+        for (namespace, table) in told.tables.into_iter().enumerate() {
+            self.lab.enter(namespace, None);
+            let text = std::fs::read("/proc/thread-self/mountinfo").unwrap();
+            self.lab.leave();
+            let parsed = nstool::proc::mountinfo::parse(&text);
+            assert_eq!(parsed.malformed, 0);
+            let mut mounts = table.mounts;
+            mounts.iter_mut().for_each(|mount| mount.unique_id = None);
+            if mounts != parsed.mounts {
+                let pair = mounts.iter().zip(&parsed.mounts).find(|(told, parsed)| told != parsed);
+                self.wrong(&format!("statmount and mountinfo differ: {pair:#?}"));
+            }
+        }
+    }
+
     fn chroot(&mut self, forest: &Forest<'_>, namespace: usize) {
         self.roots[namespace] = None;
         let relative = self.random_path();
@@ -508,12 +528,16 @@ fn run_topologies(first_seed: u64, count: u64) -> Tally {
     // A thread of its own, since what it changes about itself cannot be undone.
     let thread = std::thread::spawn(move || {
         let directory = TemporaryDirectory::new();
+        // A name that mountinfo must escape, and that is no UTF-8.
+        let path = directory.path().join(OsStr::from_bytes(b"a b\\040\n\xff#"));
+        std::fs::create_dir(&path).unwrap();
         let mut tally = Tally::default();
         for seed in first_seed..first_seed + count {
-            let mut experiment = Experiment::new(directory.path(), seed);
+            let mut experiment = Experiment::new(&path, seed);
             for _ in 0..STEPS {
                 experiment.step();
             }
+            experiment.compare_readings();
             tally.add(&experiment.tally);
         }
         tally
