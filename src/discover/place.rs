@@ -31,15 +31,32 @@ pub struct Located {
 /// # Errors
 /// EPERM: it wants CAP_SYS_ADMIN over the namespace, CAP_SYS_CHROOT and CAP_SYS_ADMIN over ours (setns(2)).
 pub fn root_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let join = || -> io::Result<OwnedFd> {
-        // The thread must not share root and working directory with us (setns(2): EINVAL).
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+    elsewhere(|| {
         nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS)?;
         Ok(rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    })
+}
+
+/// Calls `open` on a thread whose root, working directory and mount namespace it may change.
+fn elsewhere(open: impl FnOnce() -> io::Result<OwnedFd> + Send) -> io::Result<OwnedFd> {
+    let apart = || {
+        // The thread must not share root and working directory with us (setns(2): EINVAL).
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+        open()
     };
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("root".into()).spawn_scoped(scope, join)?;
+        let thread = std::thread::Builder::new().name("elsewhere".into()).spawn_scoped(scope, apart)?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Opens `path` below `root` by making that the root of a thread, for kernels without openat2(2). Only its place is
+/// looked at, so it does no harm where a link of the target's /proc leads out of it.
+fn open_chrooted(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
+    elsewhere(|| {
+        rustix::process::fchdir(root)?;
+        rustix::process::chroot(".")?;
+        Ok(rustix::fs::open(OsStr::from_bytes(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     })
 }
 
@@ -48,25 +65,30 @@ pub fn root_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Links are followed, but never out of that root.
 ///
 /// # Errors
-/// It does not exist, or leads through a directory we may not search. Before Linux 5.6 (openat2(2)) only our own paths
-/// can be followed.
+/// It does not exist, or leads through a directory we may not search. Before Linux 5.6 (openat2(2)) following paths of
+/// others wants CAP_SYS_CHROOT.
 pub fn locate(root: Option<BorrowedFd<'_>>, path: &[u8]) -> Result<Located> {
     let shown = printable(path);
-    let opened = match root {
-        None => rustix::fs::open(OsStr::from_bytes(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
+    let opened: io::Result<OwnedFd> = match root {
+        None => rustix::fs::open(OsStr::from_bytes(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(io::Error::from),
         Some(root) => rustix::fs::openat2(
             root,
             OsStr::from_bytes(path),
             OFlags::PATH | OFlags::CLOEXEC,
             Mode::empty(),
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        ),
+        )
+        .or_else(|errno| match errno {
+            rustix::io::Errno::NOSYS => open_chrooted(root, path),
+            errno => Err(errno.into()),
+        }),
     };
-    let fd = opened.map_err(|errno| match errno {
-        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-            Error::new(ErrorKind::NotFound, format!("{shown} does not exist in that mount namespace")).because(errno)
+    let fd = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            Error::new(ErrorKind::NotFound, format!("{shown} does not exist in that mount namespace")).because(error)
         }
-        _ => Error::system(format!("cannot open {shown}"), errno),
+        _ => Error::system(format!("cannot open {shown}"), error),
     })?;
     examine(fd.as_fd()).map_err(|error| Error::system(format!("cannot examine {shown}"), error))
 }
@@ -123,5 +145,11 @@ mod tests {
         let by_fdinfo = mount_id_by_fdinfo(&Proc::open().unwrap(), file.as_fd()).unwrap();
         assert_eq!(by_fdinfo, located.mount_id);
         assert_eq!(locate(None, b"/no/such").unwrap_err().kind(), ErrorKind::NotFound);
+        let root = rustix::fs::open("/", OFlags::PATH, Mode::empty()).unwrap();
+        assert_eq!(locate(Some(root.as_fd()), b"/proc/uptime").unwrap(), located);
+        if rustix::process::geteuid().is_root() {
+            let fd = open_chrooted(root.as_fd(), b"/proc/uptime").unwrap();
+            assert_eq!(examine(fd.as_fd()).unwrap(), located);
+        }
     }
 }

@@ -461,6 +461,36 @@ fn a_namespace_without_processes_counts_like_any_other() {
 }
 
 #[test]
+fn older_kernels_tell_the_same() {
+    need_root!();
+    need!("unshare", "mount");
+    let stage = Stage::with("mount -t tmpfs one $D/a; mount --make-unbindable $D/a; ln -s a $D/link");
+    let copy = stage.copy(&[], "mount --make-slave $D");
+    let (pid, other) = (stage.shell.pid().to_string(), copy.pid().to_string());
+    let link = stage.path("/link");
+    for arguments in [
+        &["mounts", "--json", "-l", &pid][..],
+        &["mounts", "--json", &pid, &link],
+        &["mounts", "--check-shared", "--json", &other],
+        &["mounts", "reach", "--json", &pid, &link],
+        &["mounts", "diff", "--json", &pid, &other],
+    ] {
+        let new = run(arguments);
+        let gone = ["without", "ioctls", "pidfd_open", "statmount", "listmount", "openat2", "--"];
+        let old =
+            crate::common::stage(&[&gone[..], &[env!("CARGO_BIN_EXE_nstool")], arguments].concat()).output().unwrap();
+        assert_eq!(old.status.code(), new.status.code(), "{}", String::from_utf8_lossy(&old.stderr));
+        let document = |output: Output| {
+            let mut document: Json = serde_json::from_slice(&output.stdout).unwrap();
+            // An older kernel cannot tell of namespaces without processes, and says so.
+            document.as_object_mut().unwrap().remove("hidden");
+            document
+        };
+        assert_eq!(document(old), document(new), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_ordinary_user_sees_the_own_mounts_and_is_told_of_the_rest() {
     need_root!();
     need!("setpriv");
