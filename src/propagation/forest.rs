@@ -61,7 +61,7 @@ pub struct Node<'a> {
 type Children<'a> = HashMap<(MountRef, Cow<'a, [u8]>), MountRef>;
 
 /// All mounts of some mount namespaces.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Forest<'a> {
     pub(super) tables: &'a [MountTable],
     pub(super) nodes: Vec<Node<'a>>,
@@ -69,6 +69,13 @@ pub struct Forest<'a> {
     pub(super) first: Vec<usize>,
     /// What is mounted where; made when first asked for.
     children: OnceCell<Children<'a>>,
+}
+
+impl Clone for Forest<'_> {
+    fn clone(&self) -> Self {
+        // Who clones a forest wants to rearrange it, and then what is mounted where must be found anew.
+        Self { tables: self.tables, nodes: self.nodes.clone(), first: self.first.clone(), children: OnceCell::new() }
+    }
 }
 
 impl<'a> Forest<'a> {

@@ -374,7 +374,13 @@ impl Experiment {
         let lazy = self.random.below(3) == 0;
         self.log.push(format!("in {namespace}: umount lazy={lazy} {:?} {:?}", spot.path, spot.place));
         let predicted = forest.unmount(groups, spot.place.mount, lazy);
-        let result = self.act(namespace, |lab| lab.unmount(&spot.path, lazy));
+        let attempt = || self.act(namespace, |lab| lab.unmount(&spot.path, lazy));
+        // Whoever looks at our descriptors at this moment, as other tests do, keeps what they lead to busy.
+        let result = match &predicted {
+            Ok(_) => try_eventually(|| Some(attempt()).filter(|result| *result != Err(nix::Error::EBUSY))),
+            Err(_) => None,
+        };
+        let result = result.unwrap_or_else(attempt);
         match (predicted, result) {
             (Ok(prediction), Ok(())) => {
                 let tables = self.lab.tables();

@@ -42,7 +42,7 @@ pub(super) fn run(words: &[OsString], all: bool, as_json: bool, terminal: &Termi
         let only = path.map(|path| scene.place(&forest, &subject, &path)).transpose()?.map(|(place, _)| place.mount);
         let finding = |mount: MountRef| {
             let exchange = forest.exchange(&groups, mount);
-            let matters = exchange.is_some() || own && forest.node(mount).shared.is_some();
+            let matters = if own { forest.node(mount).shared.is_some() } else { exchange.is_some() };
             (matters && only.is_none_or(|only| only == mount)).then_some(Finding { mount, exchange })
         };
         let findings: Vec<Finding> = forest.mounts_of(subject.index).filter_map(finding).collect();
