@@ -250,6 +250,12 @@ impl<'a> Forest<'a> {
         path
     }
 
+    /// Returns the place that a path below a mount leads to, in that mount itself.
+    pub fn place_below(&self, mount: MountRef, path: &[u8]) -> Option<Place> {
+        let rest = strip(path, &self.mount_point(mount))?.to_vec();
+        Some(Place { mount, inside: join(&self.node(mount).root, &rest) })
+    }
+
     /// Returns where a mount stands.
     pub fn mount_point(&self, mount: MountRef) -> Vec<u8> {
         self.path_of(&Place { mount, inside: self.node(mount).root.to_vec() })

@@ -2,4 +2,6 @@
 
 mod lab;
 mod oracle;
+mod stage;
+mod tally;
 mod verbs;

@@ -12,49 +12,12 @@ use nstool::discover::MountTables;
 use nstool::propagation::{Forest, GroupId, Groups, Lock, MountRef, Place, Prediction, Refusal, What};
 
 use super::lab::{self, Lab};
+use super::tally::{Random, Tally};
 use crate::common::*;
 use crate::need_root;
 
 /// How many steps a topology is built of.
 const STEPS: usize = 30;
-
-/// A small generator of numbers, so that a seed names one topology (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
-/// What was checked.
-#[derive(Default, Debug)]
-struct Tally {
-    topologies: usize,
-    mounts: usize,
-    moves: usize,
-    unmounts: usize,
-    clones: usize,
-    /// Places in other than the acting mount where something appeared or went.
-    elsewhere: usize,
-    hidden: usize,
-    lifted: usize,
-    stayed: usize,
-    refused: usize,
-    /// Predictions that were incomplete, because a group had no visible member.
-    incomplete: usize,
-    locks_right: usize,
-    locks_open: usize,
-    locks_wrong: usize,
-}
 
 struct Experiment {
     lab: Lab,
@@ -509,25 +472,6 @@ fn show(forest: &Forest<'_>, mount: MountRef) -> String {
         node.parent,
         String::from_utf8_lossy(&node.at)
     )
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.topologies += other.topologies;
-        self.mounts += other.mounts;
-        self.moves += other.moves;
-        self.unmounts += other.unmounts;
-        self.clones += other.clones;
-        self.elsewhere += other.elsewhere;
-        self.hidden += other.hidden;
-        self.lifted += other.lifted;
-        self.stayed += other.stayed;
-        self.refused += other.refused;
-        self.incomplete += other.incomplete;
-        self.locks_right += other.locks_right;
-        self.locks_open += other.locks_open;
-        self.locks_wrong += other.locks_wrong;
-    }
 }
 
 fn run_topologies(first_seed: u64, count: u64) -> Tally {
