@@ -4,3 +4,4 @@
 
 mod common;
 mod ls;
+mod mounts;

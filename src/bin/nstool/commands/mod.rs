@@ -1,6 +1,7 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
 mod ls;
+mod mounts;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Mounts(mounts::Args),
 }
 
 impl Command {
@@ -20,6 +22,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
+            Self::Mounts(args) => args.trouble_code(),
         }
     }
 }
@@ -28,5 +31,6 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Mounts(args) => mounts::run(args, terminal),
     }
 }
