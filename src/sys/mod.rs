@@ -7,6 +7,7 @@
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
+pub(crate) mod process;
 pub(crate) mod statmount;
 
 use std::io;
