@@ -1,5 +1,6 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
+pub mod discover;
 pub mod error;
 pub mod exec;
 mod id;
@@ -7,6 +8,7 @@ mod kind;
 pub mod model;
 mod printable;
 pub mod proc;
+pub mod query;
 mod sys;
 pub mod target;
 

@@ -4,10 +4,12 @@
 //! [`probe::Interface`], tried once and then remembered, and the callers have a fallback.
 #![allow(unsafe_code)]
 
+pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod socket;
 pub(crate) mod statmount;
 
 use std::io;
