@@ -1,6 +1,7 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
 pub mod discover;
+pub mod enter;
 pub mod error;
 pub mod exec;
 mod id;

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
+use crate::kind::NamespaceKind;
 
 pub(crate) static CLOSE_RANGE: Interface = Interface::new("close_range(2)", "5.9", "/proc/self/fd");
 
@@ -109,6 +110,28 @@ pub(crate) fn close_standard() {
     }
 }
 
+/// Tells whether a descriptor is open.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: the request takes no argument and changes nothing.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// Moves this thread into the namespace `fd`; EINVAL if it is not of `kind` (setns(2)).
+pub(crate) fn set_namespace(fd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Result<()> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::setns(fd.as_raw_fd(), kind.clone_flag() as libc::c_int) }).map(drop)
+}
+
+/// Sets a resource limit of this process; `None` is unlimited.
+pub(crate) fn set_limit(resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft.unwrap_or(libc::RLIM64_INFINITY),
+        rlim_max: hard.unwrap_or(libc::RLIM64_INFINITY),
+    };
+    // SAFETY: the kernel reads the structure during the call.
+    check(unsafe { libc::setrlimit64(resource as _, &raw const limit) }).map(drop)
+}
+
 /// Lets a descriptor stay open across execve(2).
 pub(crate) fn keep_on_exec(fd: RawFd) {
     // SAFETY: the request takes an integer; a number that is not open is refused.
@@ -184,15 +207,20 @@ pub(crate) fn default_action(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-/// Gives up the controlling terminal, if there is one: nothing that runs from here on can reach it through /dev/tty.
-pub(crate) fn detach_from_terminal() {
+/// Opens our controlling terminal, if there is one.
+pub(crate) fn controlling_terminal() -> Option<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
-    let Ok(terminal) = rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-    else {
-        return;
-    };
-    // SAFETY: the request takes no argument.
-    unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
+    rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Gives up the controlling terminal: what runs from here on cannot reach it through /dev/tty. For a session's leader
+/// it would mean a hangup for the whole session, so that keeps it.
+pub(crate) fn detach_from(terminal: BorrowedFd<'_>) {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None) != Ok(own) {
+        // SAFETY: the request takes no argument.
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
+    }
 }
 
 /// Strings for execve(2), ending with the null pointer, put together before a fork.
@@ -269,11 +297,6 @@ mod tests {
                 status.exit_status().unwrap()
             }
         }
-    }
-
-    fn is_open(fd: RawFd) -> bool {
-        // SAFETY: the request takes no argument and changes nothing.
-        unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
     }
 
     #[test]
