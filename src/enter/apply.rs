@@ -5,6 +5,11 @@
 //!   supervises its child;
 //! - *with a terminal*: this process stays outside and looks after the outer terminal; its child opens a session on the
 //!   inner one and does the above.
+#![expect(
+    clippy::result_large_err,
+    clippy::large_enum_variant,
+    reason = "between fork and execve nothing is allocated, so a failure has its text in itself"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

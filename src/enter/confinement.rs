@@ -11,6 +11,7 @@ use crate::target::PinnedProcess;
 const SYS_RESOURCE: u32 = 24;
 
 /// The lines of `/proc/PID/limits` by the resource they are of (getrlimit(2)).
+#[allow(clippy::unnecessary_cast, reason = "the constants' type differs between C libraries")]
 const LIMITS: [(&str, u32); 16] = [
     ("Max cpu time", libc::RLIMIT_CPU as u32),
     ("Max file size", libc::RLIMIT_FSIZE as u32),
@@ -176,6 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::unnecessary_cast, reason = "the constants' type differs between C libraries")]
     fn limits_are_read_by_name_and_lowered_to_ours() {
         let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max cpu time              unlimited            unlimited            seconds   \n\

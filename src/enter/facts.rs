@@ -160,6 +160,8 @@ pub(crate) struct Facts {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) way: Way,
     pub(crate) effective_uid: u32,
+    /// Our supplementary groups, but for the effective one.
+    pub(crate) groups: Vec<u32>,
     /// Our effective capabilities.
     pub(crate) capabilities: u64,
     pub(crate) threads: u64,

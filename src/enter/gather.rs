@@ -72,6 +72,7 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         candidates,
         way,
         effective_uid: rustix::process::geteuid().as_raw(),
+        groups: groups(),
         capabilities: rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits()),
         threads: threads(),
         maps: None,
@@ -253,6 +254,12 @@ fn is_below_ours(namespace: &PinnedNamespace) -> bool {
         next = here.parent();
     }
     false
+}
+
+fn groups() -> Vec<u32> {
+    let effective = rustix::process::getegid();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups.into_iter().filter(|group| *group != effective).map(|group| group.as_raw()).collect()
 }
 
 /// Counts the threads of this process: the links of its task directory, less `.` and `..`.

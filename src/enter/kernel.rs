@@ -109,10 +109,9 @@ impl Kernel for Linux<'_> {
             if mask & 1 << number != 0 {
                 continue;
             }
-            match rustix::thread::capability_is_in_bounding_set(one) {
-                Ok(true) => rustix::thread::remove_capability_from_bounding_set(one)?,
-                // EINVAL: the kernel does not know that many.
-                Ok(false) | Err(_) => {}
+            // EINVAL: the kernel does not know that many.
+            if rustix::thread::capability_is_in_bounding_set(one) == Ok(true) {
+                rustix::thread::remove_capability_from_bounding_set(one)?;
             }
         }
         Ok(())
@@ -154,5 +153,108 @@ impl Kernel for Linux<'_> {
 
     fn no_new_privileges(&mut self) -> io::Result<()> {
         Ok(rustix::thread::set_no_new_privs(true)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Order, Step};
+    use super::*;
+    use crate::id::NamespaceId;
+
+    /// Writes down what it is told to do, and refuses one call.
+    #[derive(Default)]
+    struct Recorder {
+        calls: Vec<String>,
+        refuse: Option<&'static str>,
+    }
+
+    impl Recorder {
+        fn note(&mut self, call: String) -> io::Result<()> {
+            let refused = self.refuse.is_some_and(|name| call.starts_with(name));
+            self.calls.push(call);
+            if refused { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(()) }
+        }
+    }
+
+    impl Kernel for Recorder {
+        fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()> {
+            self.note(format!("join {kind} {handle}"))
+        }
+        fn change_root(&mut self) -> io::Result<()> {
+            self.note("chroot".to_owned())
+        }
+        fn change_directory(&mut self) -> io::Result<()> {
+            self.note("fchdir".to_owned())
+        }
+        fn change_directory_to(&mut self, path: &CStr) -> io::Result<()> {
+            self.note(format!("chdir {path:?}"))
+        }
+        fn enter_cgroup(&mut self, handle: usize) -> io::Result<()> {
+            self.note(format!("cgroup {handle}"))
+        }
+        fn set_limit(&mut self, resource: u32, _soft: Option<u64>, _hard: Option<u64>) -> io::Result<()> {
+            self.note(format!("limit {resource}"))
+        }
+        fn set_oom_score(&mut self, score: &CStr) -> io::Result<()> {
+            self.note(format!("oom {score:?}"))
+        }
+        fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
+            self.note(format!("bounding {mask}"))
+        }
+        fn set_label(&mut self, label: &CStr) -> io::Result<()> {
+            self.note(format!("label {label:?}"))
+        }
+        fn drop_groups(&mut self) -> io::Result<()> {
+            self.note("setgroups".to_owned())
+        }
+        fn set_gid(&mut self, gid: u32) -> io::Result<()> {
+            self.note(format!("gid {gid}"))
+        }
+        fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()> {
+            self.note(format!("uid {uid} {keep_capabilities}"))
+        }
+        fn keep_capabilities(&mut self) -> io::Result<()> {
+            self.note("ambient".to_owned())
+        }
+        fn no_new_privileges(&mut self) -> io::Result<()> {
+            self.note("nnp".to_owned())
+        }
+    }
+
+    fn steps() -> Vec<Step> {
+        let join = |kind, handle| Step::Join {
+            kind,
+            id: NamespaceId { ino: 1, dev: 4 },
+            handle,
+            level: Some(0),
+            order: Order::Any,
+        };
+        vec![
+            join(NamespaceKind::User, 0),
+            join(NamespaceKind::Net, 3),
+            Step::ChangeRoot,
+            Step::Fork,
+            Step::DropGroups,
+            Step::SetGid(0),
+            Step::SetUid { uid: 0, keep: true },
+            Step::KeepCapabilities,
+            Step::Execute,
+        ]
+    }
+
+    #[test]
+    fn the_calls_come_in_the_order_of_the_steps() {
+        let mut kernel = Recorder::default();
+        steps().iter().for_each(|step| perform(step, &mut kernel).unwrap());
+        let expected = ["join user 0", "join net 3", "chroot", "setgroups", "gid 0", "uid 0 true", "ambient"];
+        assert_eq!(kernel.calls, expected);
+    }
+
+    #[test]
+    fn nothing_follows_a_refused_call() {
+        let mut kernel = Recorder { refuse: Some("join net"), ..Recorder::default() };
+        let failed = steps().iter().position(|step| perform(step, &mut kernel).is_err());
+        assert_eq!((failed, kernel.calls.len()), (Some(1), 2));
     }
 }

@@ -200,9 +200,9 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
     if by_default || request.gid.is_some() {
         if maps.is_none_or(|maps| maps.setgroups) {
             steps.push(Step::DropGroups);
-        } else {
-            remarks
-                .push("supplementary groups stay as they are: setgroups is denied in that user namespace".to_owned());
+        } else if !facts.groups.is_empty() {
+            let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));
         }
     }
     steps.extend(gid.map(Step::SetGid));
@@ -249,5 +249,176 @@ impl fmt::Display for Order {
             Self::Goal => f.write_str("the target's user namespace"),
             Self::OnTheWay => f.write_str("on the way: it owns what follows"),
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::facts::{Map, Maps, Presence, Stage};
+    use super::*;
+    use NamespaceKind::{Cgroup, Ipc, Mnt, Net, Pid, User, Uts};
+
+    fn id(ino: u64) -> NamespaceId {
+        NamespaceId { ino, dev: 4 }
+    }
+
+    /// Facts of a target whose user namespaces below ours are `stages` (by inode), and with these namespaces: kind,
+    /// level of the owner.
+    pub(in crate::enter) fn facts(stages: &[u64], namespaces: &[(NamespaceKind, Owner)]) -> Facts {
+        let stages: Vec<Stage> = stages
+            .iter()
+            .enumerate()
+            .map(|(handle, ino)| Stage { id: id(*ino), creator: Some(1000), handle })
+            .collect();
+        let candidates = namespaces.iter().enumerate().map(|(index, (kind, owner))| Candidate {
+            kind: *kind,
+            id: id(100 + index as u64),
+            ours: false,
+            owner: *owner,
+            handle: 10 + index,
+            below: true,
+        });
+        let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
+        let map = Map::parse(b"0 1000 1");
+        Facts {
+            target: "process 7 (test)".to_owned(),
+            candidates: candidates.collect(),
+            maps: matches!(way, Way::Down(_)).then(|| Maps { uids: map.clone(), gids: map, setgroups: false }),
+            way,
+            effective_uid: 1000,
+            groups: Vec::new(),
+            capabilities: 0,
+            threads: 1,
+            target_uid: Some(1000),
+            target_gid: Some(1000),
+            cgroups: Vec::new(),
+            confinement: None,
+            command: Presence::Possible,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn joined(facts: &Facts) -> Vec<(NamespaceKind, u64, Order)> {
+        let steps = plan(&Request::default(), facts, false).unwrap().steps;
+        let joins = steps.into_iter().filter_map(|step| match step {
+            Step::Join { kind, id, order, .. } => Some((kind, id.ino, order)),
+            _ => None,
+        });
+        joins.collect()
+    }
+
+    #[test]
+    fn what_the_host_owns_is_joined_before_the_user_namespace() {
+        let facts = facts(&[50], &[(Ipc, Owner::Level(0)), (Net, Owner::Level(1)), (User, Owner::Level(0))]);
+        let expected = [(Ipc, 100, Order::Before), (User, 50, Order::Goal), (Net, 101, Order::After(id(50)))];
+        assert_eq!(joined(&facts), expected);
+    }
+
+    #[test]
+    fn what_the_parent_of_the_user_namespace_owns_is_joined_through_it() {
+        let facts = facts(&[50, 51], &[(Mnt, Owner::Level(1)), (Uts, Owner::Level(1)), (Pid, Owner::Level(2))]);
+        let expected = [
+            (User, 50, Order::OnTheWay),
+            (Mnt, 100, Order::After(id(50))),
+            (Uts, 101, Order::After(id(50))),
+            (User, 51, Order::Goal),
+            (Pid, 102, Order::After(id(51))),
+        ];
+        assert_eq!(joined(&facts), expected);
+    }
+
+    #[test]
+    fn a_user_namespace_that_owns_nothing_wanted_is_passed_over() {
+        let facts = facts(&[50, 51, 52], &[(Uts, Owner::Level(3))]);
+        assert_eq!(joined(&facts), [(User, 52, Order::Goal), (Uts, 100, Order::After(id(52)))]);
+    }
+
+    #[test]
+    fn what_is_ours_already_is_skipped() {
+        let mut facts = facts(&[], &[(Cgroup, Owner::Level(0)), (Net, Owner::Level(0))]);
+        facts.candidates[0].ours = true;
+        let steps = plan(&Request::default(), &facts, false).unwrap();
+        assert_eq!(steps.skipped, [Skipped { kind: Cgroup, id: id(100) }]);
+        assert_eq!(joined(&facts), [(Net, 101, Order::Any)]);
+    }
+
+    #[test]
+    fn only_a_pid_namespace_a_terminal_or_the_background_needs_a_fork() {
+        let forks = |request: &Request, kind, pty| {
+            let facts = facts(&[], &[(kind, Owner::Level(0))]);
+            plan(request, &facts, pty).unwrap().steps.contains(&Step::Fork)
+        };
+        let plain = Request::default();
+        assert!(!forks(&plain, Net, false) && forks(&plain, Pid, false) && forks(&plain, Net, true));
+        let no_fork = Request { no_fork: true, ..Request::default() };
+        assert!(!forks(&no_fork, Pid, false) && !forks(&no_fork, Net, true));
+        assert!(forks(&Request { background: true, ..Request::default() }, Net, false));
+    }
+
+    fn credential_steps(request: &Request, facts: &Facts) -> (Vec<Step>, Vec<String>) {
+        let planned = plan(request, facts, false).unwrap();
+        let of_credentials = |step: &Step| {
+            matches!(step, Step::DropGroups | Step::SetGid(_) | Step::SetUid { .. } | Step::KeepCapabilities)
+        };
+        (planned.steps.into_iter().filter(of_credentials).collect(), planned.remarks)
+    }
+
+    #[test]
+    fn we_become_root_inside_if_it_is_mapped_and_else_the_target() {
+        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        let root = [Step::SetGid(0), Step::SetUid { uid: 0, keep: false }];
+        assert_eq!(credential_steps(&Request::default(), &facts), (root.to_vec(), vec![]));
+        let map = Map::parse(b"5 1000 1");
+        facts.maps = Some(Maps { uids: map.clone(), gids: map, setgroups: true });
+        let target = [Step::DropGroups, Step::SetGid(5), Step::SetUid { uid: 5, keep: false }];
+        assert_eq!(credential_steps(&Request::default(), &facts).0, target);
+        facts.target_uid = Some(7);
+        facts.target_gid = Some(7);
+        let (steps, remarks) = credential_steps(&Request::default(), &facts);
+        assert_eq!((steps, remarks.len()), (vec![Step::DropGroups], 2));
+        let follow = Request { uid: Some(Id::Follow), ..Request::default() };
+        assert!(plan(&follow, &facts, false).unwrap_err().to_string().contains("user id is not known"));
+    }
+
+    #[test]
+    fn credentials_stay_when_that_is_asked_or_no_user_namespace_is_joined() {
+        let below = facts(&[50], &[(Net, Owner::Level(1))]);
+        let preserve = Request { preserve_credentials: true, ..Request::default() };
+        assert_eq!(credential_steps(&preserve, &below).0, []);
+        let same = facts(&[], &[(Net, Owner::Level(0))]);
+        assert_eq!(credential_steps(&Request::default(), &same).0, []);
+        let follow = Request { uid: Some(Id::Follow), gid: Some(Id::Follow), ..Request::default() };
+        let steps = [Step::DropGroups, Step::SetGid(1000), Step::SetUid { uid: 1000, keep: false }];
+        assert_eq!(credential_steps(&follow, &same).0, steps);
+    }
+
+    #[test]
+    fn groups_that_stay_are_named() {
+        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        facts.groups = vec![4, 27];
+        let (_, remarks) = credential_steps(&Request::default(), &facts);
+        assert_eq!(remarks, ["supplementary groups stay (4, 27): setgroups is denied in that user namespace"]);
+    }
+
+    #[test]
+    fn restrictions_come_after_the_fork_and_no_new_privs_last() {
+        let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
+        facts.confinement = Some(Confinement {
+            limits: vec![(7, Some(10), Some(20))],
+            bounding: Some(0),
+            no_new_privs: true,
+            ..Confinement::default()
+        });
+        let request = Request { confined: true, uid: Some(Id::Number(5)), ..Request::default() };
+        let steps = plan(&request, &facts, false).unwrap().steps;
+        let expected = [
+            Step::Fork,
+            Step::SetLimit(7, Some(10), Some(20)),
+            Step::LimitCapabilities(0),
+            Step::SetUid { uid: 5, keep: false },
+            Step::NoNewPrivileges,
+            Step::Execute,
+        ];
+        assert_eq!(steps[1..], expected);
     }
 }

@@ -170,3 +170,132 @@ fn frozen(facts: &Facts) -> Result<()> {
         .because(format!("it is paused: {path} is frozen, and whoever joins it stops until it is thawed"))
         .with_hint(format!("resume the container, or `{thaw}`; or enter without --cgroup and --confined")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::super::facts::{CgroupFact, Confinement};
+    use super::super::plan::{plan, tests::facts};
+    use super::*;
+    use NamespaceKind::{Mnt, Net, Pid, Time, Uts};
+
+    /// Returns message, cause and hint of the refusal.
+    fn refusal(request: &Request, facts: &Facts) -> [String; 3] {
+        let error = check(request, facts, &plan(request, facts, false).unwrap()).unwrap_err();
+        [error.to_string(), error.source().unwrap().to_string(), error.hint().unwrap_or_default().to_owned()]
+    }
+
+    fn passes(request: &Request, facts: &Facts) {
+        check(request, facts, &plan(request, facts, false).unwrap()).unwrap();
+    }
+
+    fn plain() -> Request {
+        Request::default()
+    }
+
+    #[test]
+    fn an_owner_may_join_what_is_below_and_others_may_not() {
+        let mut facts = facts(&[50, 51], &[(Net, Owner::Level(1)), (Mnt, Owner::Level(2))]);
+        passes(&plain(), &facts);
+        facts.effective_uid = 1001;
+        let [message, cause, hint] = refusal(&plain(), &facts);
+        assert_eq!(message, "cannot join user namespace 50 of process 7 (test)");
+        assert_eq!(cause, "we lack CAP_SYS_ADMIN in it and did not create it");
+        assert_eq!(hint, "run nstool as root or as its owner (uid 1000)");
+        facts.capabilities = 1 << capability::SYS_ADMIN;
+        passes(&plain(), &facts);
+    }
+
+    #[test]
+    fn what_our_own_user_namespace_owns_needs_our_own_capabilities() {
+        let mut facts = facts(&[50], &[(Uts, Owner::Level(0))]);
+        let [_, cause, hint] = refusal(&plain(), &facts);
+        assert_eq!(cause, "it is owned by our own user namespace, where we lack CAP_SYS_ADMIN");
+        assert!(hint.contains("leave uts out"));
+        facts.candidates[0].kind = Mnt;
+        facts.capabilities = 1 << capability::SYS_ADMIN;
+        assert!(refusal(&plain(), &facts)[1].contains("CAP_SYS_CHROOT"));
+    }
+
+    #[test]
+    fn what_another_user_namespace_owns_wants_that_joined_too() {
+        let facts = facts(&[], &[(Net, Owner::Level(1))]);
+        let [_, cause, hint] = refusal(&plain(), &facts);
+        assert!(cause.contains("its owner, another user namespace, can give"), "{cause}");
+        assert!(hint.contains("(-U)"));
+    }
+
+    #[test]
+    fn what_lies_outside_cannot_be_joined() {
+        let mut facts = facts(&[], &[(Net, Owner::Outside)]);
+        facts.capabilities = u64::MAX;
+        assert!(refusal(&plain(), &facts)[1].contains("owned by a user namespace outside our own"));
+        facts.way = Way::Outside(crate::NamespaceId { ino: 9, dev: 4 });
+        assert!(refusal(&plain(), &facts)[1].contains("not below our own user namespace"));
+    }
+
+    #[test]
+    fn pid_namespaces_are_joined_downward_only() {
+        let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
+        facts.capabilities = u64::MAX;
+        passes(&plain(), &facts);
+        facts.candidates[0].below = false;
+        assert!(refusal(&plain(), &facts)[1].contains("joined downward only"));
+    }
+
+    #[test]
+    fn more_than_one_thread_is_told_before_the_kernel_does() {
+        for kind in [Mnt, Time] {
+            let mut facts = facts(&[], &[(kind, Owner::Level(0))]);
+            facts.capabilities = u64::MAX;
+            facts.threads = 2;
+            assert!(refusal(&plain(), &facts)[1].contains("has 2 threads"));
+        }
+        let mut facts = facts(&[], &[(Net, Owner::Level(0))]);
+        (facts.capabilities, facts.threads) = (u64::MAX, 2);
+        passes(&plain(), &facts);
+    }
+
+    #[test]
+    fn an_id_that_is_not_mapped_is_refused_with_the_map() {
+        let facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        let request = Request { uid: Some(Id::Number(33)), ..Request::default() };
+        let [message, cause, _] = refusal(&request, &facts);
+        assert_eq!(message, "cannot take user id 33 in process 7 (test)");
+        assert!(cause.ends_with("these are: 0"), "{cause}");
+    }
+
+    #[test]
+    fn changing_ids_at_home_needs_the_capability() {
+        let mut facts = facts(&[], &[]);
+        let request = Request { uid: Some(Id::Number(33)), gid: Some(Id::Number(33)), ..Request::default() };
+        assert!(refusal(&request, &facts)[1].contains("CAP_SETGID"));
+        facts.capabilities = 1 << capability::SETGID;
+        assert!(refusal(&request, &facts)[1].contains("CAP_SETUID"));
+    }
+
+    #[test]
+    fn a_frozen_control_group_would_freeze_us() {
+        let mut facts = facts(&[], &[]);
+        facts.confinement = Some(Confinement::default());
+        for (version, thaw) in [(1, "THAWED"), (2, "cgroup.freeze")] {
+            let path = b"/sys/fs/cgroup/box".to_vec();
+            facts.cgroups = vec![CgroupFact { path, handle: 0, version, frozen: true }];
+            let [_, cause, hint] = refusal(&plain(), &facts);
+            assert!(cause.contains("it is paused") && hint.contains(thaw), "{cause} {hint}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_nowhere_is_told_with_the_way_out() {
+        let mut facts = facts(&[], &[]);
+        assert!(absent(&plain(), &facts).is_none());
+        facts.command = Presence::Absent;
+        assert!(absent(&plain(), &facts).unwrap().to_string().contains("cannot start a shell"));
+        let request = Request { command: vec!["ls\u{1b}".into()], ..Request::default() };
+        let error = absent(&request, &facts).unwrap();
+        assert!(error.to_string().contains("cannot run ls\\x1b"), "{error}");
+        assert!(error.hint().unwrap().contains("leave out the mount namespace"));
+    }
+}

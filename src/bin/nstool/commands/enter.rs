@@ -233,37 +233,37 @@ impl Args {
         ];
         let bare = options.iter().filter(|(_, option)| matches!(option, Some(None)));
         let files = options.iter().filter_map(|(kind, option)| Some((*kind, option.as_ref()?.clone()?)));
-        let mut request = Request::default();
-        request.target = self.target.clone().or_else(|| self.target_option.clone());
-        request.kinds = bare.map(|(kind, _)| *kind).collect::<KindSet>();
-        request.files = files.collect();
-        request.all = self.join.all;
-        request.socket = self.join.net_socket;
-        request.user_parent = self.join.user_parent;
-        request.cgroup = self.join.join_cgroup;
-        request.selinux = self.join.follow_context;
-        request.confined = self.join.confined;
-        request.uid = self.place.setuid;
-        request.gid = self.place.setgid;
-        request.preserve_credentials = self.place.preserve_credentials;
-        request.keep_capabilities = self.place.keep_caps;
-        request.root = place(self.place.root.clone());
-        request.directory = place(self.place.wd.clone());
-        request.inner_directory = self.place.wdns.clone();
-        request.environment = match self.place.env {
-            None => Environment::Unasked,
-            Some(EnvironmentChoice::Target) => Environment::Target,
-            Some(EnvironmentChoice::Keep) => Environment::Keep,
-            Some(EnvironmentChoice::Clean) => Environment::Clean,
-        };
-        request.variables = self.place.setenv.clone();
-        request.no_fork = self.run.no_fork;
-        request.background = self.run.background;
-        request.no_pty = self.run.no_pty;
-        request.keep_descriptors = self.run.keep_fd.clone();
-        request.command = self.command.clone();
-        request.verbose = self.run.verbose;
-        request
+        Request {
+            target: self.target.clone().or_else(|| self.target_option.clone()),
+            kinds: bare.map(|(kind, _)| *kind).collect::<KindSet>(),
+            files: files.collect(),
+            all: self.join.all,
+            socket: self.join.net_socket,
+            user_parent: self.join.user_parent,
+            cgroup: self.join.join_cgroup,
+            selinux: self.join.follow_context,
+            confined: self.join.confined,
+            uid: self.place.setuid,
+            gid: self.place.setgid,
+            preserve_credentials: self.place.preserve_credentials,
+            keep_capabilities: self.place.keep_caps,
+            root: place(self.place.root.clone()),
+            directory: place(self.place.wd.clone()),
+            inner_directory: self.place.wdns.clone(),
+            environment: match self.place.env {
+                None => Environment::Unasked,
+                Some(EnvironmentChoice::Target) => Environment::Target,
+                Some(EnvironmentChoice::Keep) => Environment::Keep,
+                Some(EnvironmentChoice::Clean) => Environment::Clean,
+            },
+            variables: self.place.setenv.clone(),
+            no_fork: self.run.no_fork,
+            background: self.run.background,
+            no_pty: self.run.no_pty,
+            keep_descriptors: self.run.keep_fd.clone(),
+            command: self.command.clone(),
+            verbose: self.run.verbose,
+        }
     }
 }
 
