@@ -12,7 +12,7 @@
 )]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::PipeFlags;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -64,11 +64,11 @@ impl Work<'_> {
                     process::detach_from(terminal.as_fd());
                 }
                 let failed = self.take(0, self.steps.len()).err();
-                Ok(Applied::Failed(failed.unwrap_or_else(|| self.execute(None, None))))
+                Ok(Applied::Failed(failed.unwrap_or_else(|| self.execute(None))))
             }
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
-                let outcome = self.run_forked(place, &supervisor, None, None, &mut NoCompanion);
+                let outcome = self.run_forked(place, &supervisor, false, None, &mut NoCompanion);
                 supervisor.release();
                 outcome
             }
@@ -118,14 +118,13 @@ impl Work<'_> {
         let Some(place) = self.fork_place() else {
             let failed = self.take(0, self.steps.len()).err();
             let _ = set_parent_death();
-            let failure = failed.unwrap_or_else(|| self.execute(Some(&report), Some(outer)));
+            let failure = failed.unwrap_or_else(|| self.execute(Some(outer)));
             report.send(&failure);
             process::exit_now(125)
         };
         outer.release();
-        let outcome = Supervisor::prepare().and_then(|supervisor| {
-            self.run_forked(place, &supervisor, Some(report.as_fd()), Some(lifeline), &mut keeper)
-        });
+        let outcome = Supervisor::prepare()
+            .and_then(|supervisor| self.run_forked(place, &supervisor, true, Some(lifeline), &mut keeper));
         match outcome {
             Ok(Applied::Ended(ending)) => {
                 drop(report);
@@ -142,13 +141,12 @@ impl Work<'_> {
         self.steps.iter().position(|step| *step == Step::Fork)
     }
 
-    /// Takes the steps up to the fork, forks, and supervises. With `outer_report` the child reports there too, and is
-    /// the leader of a job on the terminal.
+    /// Takes the steps up to the fork, forks, and supervises. With `job` the child leads a job on the terminal.
     fn run_forked(
         &mut self,
         place: usize,
         supervisor: &Supervisor,
-        outer_report: Option<BorrowedFd<'_>>,
+        job: bool,
         lifeline: Option<&OwnedFd>,
         companion: &mut impl Companion,
     ) -> io::Result<Applied> {
@@ -161,7 +159,7 @@ impl Work<'_> {
             Ok(Some(child)) => child,
             Ok(None) => {
                 drop((reader, gatekeeper));
-                self.child(place, supervisor, &gate, &writer, outer_report.is_some())
+                self.child(place, supervisor, &gate, &writer, job)
             }
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -226,7 +224,7 @@ impl Work<'_> {
         }
         let failure = match result {
             Err(failure) => failure,
-            Ok(()) => self.execute(Some(report), Some(supervisor)),
+            Ok(()) => self.execute(Some(supervisor)),
         };
         report.send(&failure);
         process::exit_now(125)
@@ -245,9 +243,9 @@ impl Work<'_> {
     }
 
     /// Becomes the command; returns only if that failed.
-    fn execute(&mut self, report: Option<&Writer>, supervisor: Option<&Supervisor>) -> Failure {
+    fn execute(&mut self, supervisor: Option<&Supervisor>) -> Failure {
         let proc = self.pinned.proc.as_ref().map(AsFd::as_fd);
-        let refusal = become_program(&mut self.program, &self.keep, report.map(AsFd::as_fd), proc, supervisor);
+        let refusal = become_program(&mut self.program, &self.keep, proc, supervisor);
         let step = self.steps.len().saturating_sub(1) as u32;
         Failure { step, errno: refusal.errno, refusal: Some(refusal) }
     }

@@ -374,9 +374,6 @@ pub(crate) fn kept(request: &Request) -> Result<Vec<i32>> {
     let mut numbers: Vec<i32> = request.keep_descriptors.iter().copied().filter(|number| *number > 2).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    if numbers.len() > crate::exec::MAX_KEPT {
-        return Err(Error::new(ErrorKind::Invalid, "too many descriptors to keep"));
-    }
     match numbers.iter().find(|number| !crate::sys::process::is_open(**number)) {
         Some(number) => Err(Error::new(ErrorKind::Invalid, format!("cannot keep descriptor {number}: it is not open"))),
         None => Ok(numbers),

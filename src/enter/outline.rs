@@ -66,7 +66,7 @@ fn tell(step: &Step, program: &Program) -> OutlineStep {
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
         Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
         Step::SetLabel(label) => plain("label", printable(label.to_bytes()).into_owned()),
-        Step::DropGroups => plain("groups", "none".to_owned()),
+        Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),
         Step::KeepCapabilities => plain("keep-caps", String::new()),

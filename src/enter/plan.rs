@@ -41,8 +41,8 @@ pub(crate) enum Step {
     LimitCapabilities(u64),
     /// Takes the security label for the program.
     SetLabel(CString),
-    /// setgroups(2) with no group.
-    DropGroups,
+    /// setgroups(2) with no group. Where nobody could tell whether that is allowed, a refusal is no failure.
+    DropGroups { if_allowed: bool },
     /// setresgid(2).
     SetGid(u32),
     /// setresuid(2); `keep` lets permitted capabilities survive it.
@@ -199,7 +199,7 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
     }
     if by_default || request.gid.is_some() {
         if maps.is_none_or(|maps| maps.setgroups) {
-            steps.push(Step::DropGroups);
+            steps.push(Step::DropGroups { if_allowed: maps.is_none() && request.gid.is_none() && user });
         } else if !facts.groups.is_empty() {
             let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
             remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));
@@ -358,7 +358,7 @@ pub(super) mod tests {
     fn credential_steps(request: &Request, facts: &Facts) -> (Vec<Step>, Vec<String>) {
         let planned = plan(request, facts, false).unwrap();
         let of_credentials = |step: &Step| {
-            matches!(step, Step::DropGroups | Step::SetGid(_) | Step::SetUid { .. } | Step::KeepCapabilities)
+            matches!(step, Step::DropGroups { .. } | Step::SetGid(_) | Step::SetUid { .. } | Step::KeepCapabilities)
         };
         (planned.steps.into_iter().filter(of_credentials).collect(), planned.remarks)
     }
@@ -370,12 +370,12 @@ pub(super) mod tests {
         assert_eq!(credential_steps(&Request::default(), &facts), (root.to_vec(), vec![]));
         let map = Map::parse(b"5 1000 1");
         facts.maps = Some(Maps { uids: map.clone(), gids: map, setgroups: true });
-        let target = [Step::DropGroups, Step::SetGid(5), Step::SetUid { uid: 5, keep: false }];
+        let target = [Step::DropGroups { if_allowed: false }, Step::SetGid(5), Step::SetUid { uid: 5, keep: false }];
         assert_eq!(credential_steps(&Request::default(), &facts).0, target);
         facts.target_uid = Some(7);
         facts.target_gid = Some(7);
         let (steps, remarks) = credential_steps(&Request::default(), &facts);
-        assert_eq!((steps, remarks.len()), (vec![Step::DropGroups], 2));
+        assert_eq!((steps, remarks.len()), (vec![Step::DropGroups { if_allowed: false }], 2));
         let follow = Request { uid: Some(Id::Follow), ..Request::default() };
         assert!(plan(&follow, &facts, false).unwrap_err().to_string().contains("user id is not known"));
     }
@@ -388,7 +388,8 @@ pub(super) mod tests {
         let same = facts(&[], &[(Net, Owner::Level(0))]);
         assert_eq!(credential_steps(&Request::default(), &same).0, []);
         let follow = Request { uid: Some(Id::Follow), gid: Some(Id::Follow), ..Request::default() };
-        let steps = [Step::DropGroups, Step::SetGid(1000), Step::SetUid { uid: 1000, keep: false }];
+        let steps =
+            [Step::DropGroups { if_allowed: false }, Step::SetGid(1000), Step::SetUid { uid: 1000, keep: false }];
         assert_eq!(credential_steps(&follow, &same).0, steps);
     }
 

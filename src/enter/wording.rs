@@ -41,7 +41,7 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
             Error::system(message, cause)
                 .with_hint("the security module's policy forbids the change, or lacks the label")
         }
-        Step::DropGroups => groups(errno, cause),
+        Step::DropGroups { .. } => groups(errno, cause),
         Step::SetGid(gid) => id("group", *gid, errno, cause, facts),
         Step::SetUid { uid, .. } => id("user", *uid, errno, cause, facts),
         Step::KeepCapabilities => Error::system("cannot keep the capabilities of the user namespace", cause),

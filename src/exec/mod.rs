@@ -21,7 +21,7 @@ mod program;
 pub(crate) mod report;
 mod supervise;
 
-pub(crate) use child::{Child, MAX_KEPT, become_program, die_with_parent};
+pub(crate) use child::{Child, become_program, die_with_parent};
 pub(crate) use guardian::{Gate, Guardian, gate};
 pub use program::Program;
 pub(crate) use program::split_variable;

@@ -271,7 +271,7 @@ mod tests {
                 if !gate.pass() {
                     process::exit_now(125);
                 }
-                let refusal = become_program(&mut program, &[], Some(writer.as_fd()), None, Some(&supervisor));
+                let refusal = become_program(&mut program, &[], None, Some(&supervisor));
                 writer.send(&Failure { step: 9, errno: refusal.errno, refusal: Some(refusal) });
                 process::exit_now(125);
             };
@@ -356,7 +356,7 @@ mod tests {
                 rustix::stdio::dup2_stderr(&pipe).unwrap();
                 let process = supervised(program);
                 process::close_standard();
-                process::close_all_but(&[], None);
+                process::close_all_but(&[], process::Closing::Now, None);
                 process::exit_now(i32::from(ended(&process) != Ending::Signaled(libc::SIGKILL)))
             });
             drop(pipe);

@@ -52,38 +52,56 @@ pub(crate) fn queue(pid: Pid, signal: i32, value: usize) -> io::Result<()> {
     check(unsafe { libc::sigqueue(pid, signal, value) }).map(drop)
 }
 
+/// What becomes of descriptors that are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// They are closed at once: for a helper process that uses none of them any more.
+    Now,
+    /// They close when a program is executed; until then, and if that fails, they are there.
+    OnExec,
+}
+
 /// Closes every descriptor above 2 but those in `keep`, which is in ascending order. Where close_range(2) is lacking,
 /// `proc` (a descriptor of `/proc`) tells which are open; without it, the numbers up to the limit are tried.
-pub(crate) fn close_all_but(keep: &[RawFd], proc: Option<BorrowedFd<'_>>) {
+pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     let mut first: libc::c_uint = 3;
     for &kept in keep.iter().filter(|fd| **fd > 2) {
         let kept = kept as libc::c_uint;
-        if kept > first && !close_range(first, kept - 1) {
-            return close_one_by_one(keep, proc);
+        if kept > first && !close_range(first, kept - 1, closing) {
+            return close_one_by_one(keep, closing, proc);
         }
         first = first.max(kept + 1);
     }
-    if !close_range(first, libc::c_uint::MAX) {
-        close_one_by_one(keep, proc);
+    if !close_range(first, libc::c_uint::MAX, closing) {
+        close_one_by_one(keep, closing, proc);
     }
 }
 
-fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
+/// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+
+fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> bool {
+    let flags = if closing == Closing::OnExec { CLOSE_RANGE_CLOEXEC } else { 0 };
     let result = CLOSE_RANGE.attempt(|| {
-        // SAFETY: the call takes integers; the callers own no descriptor there that they still use.
-        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        // SAFETY: the call takes integers; what is closed at once is not used any more (see `Closing::Now`).
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
         check(result as libc::c_int)
     });
     matches!(result, Some(Ok(_)))
 }
 
-fn close_one_by_one(keep: &[RawFd], proc: Option<BorrowedFd<'_>>) {
+fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     use rustix::fs::{Mode, OFlags, RawDir};
     let close = |fd: RawFd| {
-        if fd > 2 && !keep.contains(&fd) {
-            // SAFETY: the callers own no descriptor there that they still use.
-            unsafe { libc::close(fd) };
+        if fd <= 2 || keep.contains(&fd) {
+            return;
         }
+        match closing {
+            // SAFETY: the caller uses none of them any more (see `Closing::Now`).
+            Closing::Now => unsafe { libc::close(fd) },
+            // SAFETY: the request takes an integer; a number that is not open is refused.
+            Closing::OnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+        };
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if let Some(Ok(list)) = proc.map(|proc| rustix::fs::openat(proc, c"self/fd", flags, Mode::empty())) {
@@ -306,9 +324,9 @@ mod tests {
         numbers.sort_unstable();
         let proc = std::fs::File::open("/proc").unwrap();
         let ways: [fn(&[RawFd], BorrowedFd<'_>); 3] = [
-            |keep, proc| close_all_but(keep, Some(proc)),
-            |keep, proc| close_one_by_one(keep, Some(proc)),
-            |keep, _| close_one_by_one(keep, None),
+            |keep, proc| close_all_but(keep, Closing::Now, Some(proc)),
+            |keep, proc| close_one_by_one(keep, Closing::Now, Some(proc)),
+            |keep, _| close_one_by_one(keep, Closing::Now, None),
         ];
         for way in ways {
             let status = in_child(|| {

@@ -89,7 +89,7 @@ fn inside_a_container_another_one_below_is_entered_and_the_host_is_not() {
     );
     let output = Command::new("unshare").args(["-Ur", "-n", "sh", "-c", &script]).output().unwrap();
     let said = stdout_of(output);
-    assert!(said.contains("net:[") && said.contains("outside our own"), "{said}");
+    assert!(said.contains("net:[") && said.contains("in an outer user namespace"), "{said}");
     assert!(said.trim_end().ends_with("125"), "{said}");
 }
 
