@@ -26,7 +26,9 @@
 //! `default-features = false`.
 
 pub mod discover;
+pub mod enter;
 pub mod error;
+pub mod exec;
 mod id;
 mod kind;
 pub mod model;

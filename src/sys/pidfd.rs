@@ -97,6 +97,14 @@ pub(crate) fn getfd(pidfd: BorrowedFd<'_>, fd: RawFd) -> Option<io::Result<Owned
     })
 }
 
+/// Sends a signal to the process, and to no other that was given its number since; Linux 5.1.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: with a null pointer the kernel fills in the information itself.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    check(result as libc::c_int).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
