@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{Mode, OFlags};
 
 use super::registry::{RaisedLimit, Registry};
-use super::{Commands, Scan, Scope, bind_mounts, descriptors, worker};
+use super::{Commands, Scan, Scope, bind_mounts, descriptors, newcomers, worker};
 use crate::error::{Error, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -42,21 +42,17 @@ impl MountTables {
         let inherited = descriptors::of_ourselves();
         let proc = Proc::open()?;
         let _limit = RaisedLimit::raise();
-        let registry = Registry::new();
+        let registry = Registry::new(inherited.len());
         let scope =
             Scope { kinds: KindSet::EMPTY.with(NamespaceKind::Mnt), commands: Commands::None, ..Scope::processes() };
         let gathered = worker::visit_all(&scope, &proc, &registry, &proc.pids()?, &inherited);
-        let mut scan = Scan {
-            scope: &scope,
-            proc: &proc,
-            registry: &registry,
-            processes: gathered.processes,
-            holders: gathered.holders,
-            hidden: gathered.hidden,
-            lineage: HashMap::new(),
-            net_ids: HashMap::new(),
-        };
+        let mut scan = Scan::new(&scope, &proc, &registry, &inherited, gathered);
+        if bind_mounts::is_in_a_chroot() {
+            scan.hidden.add(Subject::MountTable, Why::Outside);
+        }
         let own = bind_mounts::walk_from_own(&mut scan);
+        newcomers::look(&mut scan);
+        newcomers::drop_ended(&mut scan);
         let mut members: HashMap<NamespaceId, Vec<Pid>> = HashMap::new();
         for process in &scan.processes {
             if let Observed::Known(id) = process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)) {
@@ -67,7 +63,9 @@ impl MountTables {
         let jobs: Vec<Job> = registry
             .entries()
             .into_iter()
-            .map(|entry| Job {
+            .enumerate()
+            .filter(|(index, _)| !scan.ended.contains(index))
+            .map(|(_, entry)| Job {
                 ours: own == Some(entry.id),
                 processes: members.remove(&entry.id).unwrap_or_default(),
                 id: entry.id,
