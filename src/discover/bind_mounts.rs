@@ -46,7 +46,7 @@ pub(super) fn look(scan: &mut Scan<'_>) {
 
 /// Tells whether our root directory is no mount's root: then the kernel shows us only the mounts below it. A chroot into
 /// a mount point cannot be told from a namespace of its own.
-fn is_in_a_chroot() -> bool {
+pub(super) fn is_in_a_chroot() -> bool {
     const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
     rustix::fs::statx(rustix::fs::CWD, "/", AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).is_ok_and(|stat| {
         // The bit is only told since Linux 5.8.
