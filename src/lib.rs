@@ -26,12 +26,15 @@
 //! `default-features = false`.
 
 pub mod discover;
+pub mod enter;
 pub mod error;
+pub mod exec;
 mod id;
 mod kind;
 pub mod model;
 mod printable;
 pub mod proc;
+pub mod propagation;
 pub mod query;
 mod sys;
 pub mod target;

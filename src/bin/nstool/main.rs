@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod compat;
 mod completion;
 mod manual;
 mod render;
@@ -9,6 +10,10 @@ mod render;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = compat::run(&words) {
+        return code;
+    }
     let cli = cli::parse();
     let terminal = render::Terminal::detect(cli.color);
     match commands::run(&cli.command, &terminal) {

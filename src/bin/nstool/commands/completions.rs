@@ -45,7 +45,8 @@ pub(crate) struct Candidates {
 }
 
 /// The verbs whose `-o` takes a list of columns.
-const COLUMNS: &[(&str, Columns)] = &[("nstool ls", super::ls::column_names)];
+const COLUMNS: &[(&str, Columns)] =
+    &[("nstool ls", super::ls::column_names), ("nstool mounts", super::mounts::column_names)];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     render::print(match args.shell {

@@ -22,8 +22,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let pages = manual::pages(Cli::command()).map_err(|error| Error::system("cannot make the manual pages", error))?;
     for page in pages {
         let path = args.directory.join(page.file);
-        std::fs::write(&path, page.text)
-            .map_err(|error| Error::system(format!("cannot write {}", nstool::printable(path.as_os_str().as_bytes())), error))?;
+        std::fs::write(&path, page.text).map_err(|error| {
+            Error::system(format!("cannot write {}", nstool::printable(path.as_os_str().as_bytes())), error)
+        })?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,10 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
 mod completions;
+mod enter;
 mod ls;
 mod man;
+mod mounts;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,8 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Mounts(mounts::Args),
+    Enter(Box<enter::Args>),
     Completions(completions::Args),
     #[command(hide = true)]
     Complete(completions::Candidates),
@@ -27,6 +31,8 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) | Self::Completions(_) | Self::Complete(_) | Self::Man(_) => 1,
+            Self::Mounts(args) => args.trouble_code(),
+            Self::Enter(_) => 125,
         }
     }
 }
@@ -35,6 +41,8 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Mounts(args) => mounts::run(args, terminal),
+        Command::Enter(args) => enter::run(args, terminal),
         Command::Completions(args) => completions::run(args),
         Command::Complete(args) => completions::candidates(args),
         Command::Man(args) => man::run(args),

@@ -19,13 +19,11 @@ pub(crate) type Columns = fn() -> Vec<(&'static str, &'static str)>;
 /// Where the values of a name come from; they are given what stands before the cursor.
 const SOURCES: &[(&str, fn(&str) -> Vec<Candidate>)] = &[
     ("TARGET", values::targets),
-    ("A", values::targets),
-    ("B", values::targets),
+    ("TARGET2", values::targets),
     ("PID", values::processes),
     ("NS", values::namespaces),
     ("KIND", values::kinds),
     ("CMD", values::programs),
-    ("NAME", values::nothing),
 ];
 
 /// Which paths the values of a name are.
@@ -33,8 +31,7 @@ const PATHS: &[(&str, ValueHint)] = &[
     ("FILE", ValueHint::AnyPath),
     ("PATH", ValueHint::AnyPath),
     ("DIR", ValueHint::DirPath),
-    ("SRC", ValueHint::AnyPath),
-    ("DST", ValueHint::AnyPath),
+    ("SOURCE", ValueHint::AnyPath),
 ];
 
 /// The name of the value that is a list of a verb's columns.
@@ -57,12 +54,10 @@ pub(crate) fn candidates(
 
 /// Gives each option of a command, and of all its verbs, where its values come from.
 fn attach(command: Command, columns: &[(&str, Columns)], above: &str) -> Command {
-    let name = command.get_name().to_owned();
-    let verb = if above.is_empty() { name.clone() } else { format!("{above} {name}") };
+    let name = command.get_name();
+    let verb = if above.is_empty() { name.to_owned() } else { format!("{above} {name}") };
     let listed = columns.iter().find(|(of, _)| *of == verb).map(|(_, columns)| *columns);
-    command
-        .mut_args(|argument| with_source(argument, listed))
-        .mut_subcommands(|below| attach(below, columns, if above.is_empty() && name == "nstool" { "nstool" } else { &verb }))
+    command.mut_args(|argument| with_source(argument, listed)).mut_subcommands(|below| attach(below, columns, &verb))
 }
 
 fn with_source(argument: Arg, columns: Option<Columns>) -> Arg {

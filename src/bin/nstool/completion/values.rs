@@ -17,10 +17,6 @@ fn candidate(value: impl Into<String>, help: impl Into<String>) -> Candidate {
     Candidate { value: value.into(), help: help.into() }
 }
 
-pub(super) fn nothing(_current: &str) -> Vec<Candidate> {
-    Vec::new()
-}
-
 /// Targets: `self`, processes, names of network namespaces; inodes of namespaces once `ns:` stands there, for they are
 /// many.
 pub(super) fn targets(current: &str) -> Vec<Candidate> {

@@ -82,11 +82,13 @@ fn tidy(source: &str) -> String {
     for (place, line) in lines.iter().enumerate() {
         let before = place.checked_sub(1).map_or("", |place| lines[place]);
         let after = lines.get(place + 1).copied().unwrap_or_default();
-        if *line == ".br" && (before == ".sp" || after == ".sp") {
+        if *line == ".br" && (before.is_empty() || after.is_empty()) {
             continue;
         }
         // A request, and the term of a list, is one line however long.
-        if line.starts_with(['.', '\'']) || before == ".TP" {
+        if line.is_empty() {
+            out.push_str(".sp");
+        } else if line.starts_with(['.', '\'']) || before == ".TP" {
             out.push_str(line);
         } else {
             fill(line, &mut out);
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn long_lines_are_broken_and_lists_stay_whole() {
         let words = "word ".repeat(40);
-        let tidied = tidy(&format!(".TP\n{words}\n{words}\n.br\n.sp\n.br\nend"));
+        let tidied = tidy(&format!(".TP\n{words}\n{words}\n.br\n\n.br\nend"));
         let lines: Vec<_> = tidied.lines().collect();
         assert_eq!(lines[1].len(), 199);
         assert!(lines[2..].iter().all(|line| line.len() <= 80), "{tidied}");

@@ -17,7 +17,10 @@ pub(super) const TARGETS: Section<'static> = section(
     "TARGETS",
     &[
         ("PID", "A process."),
-        ("PID:INODE", "A process, and the inode of its pidfd: safe where the process id may have been given to another."),
+        (
+            "PID:INODE",
+            "A process, and the inode of its pidfd: safe where the process id may have been given to another.",
+        ),
         ("self", "nstool itself, so the process that started it."),
         ("ns:INODE", "A namespace by its inode, which nstool-ls(1) and the links below /proc/PID/ns show."),
         ("PATH", "A file of a namespace, such as /run/netns/blue or /proc/7/ns/net; it holds a slash."),
@@ -50,9 +53,18 @@ pub(super) const TOP: Words = &[
     section(
         "NOTES",
         &[
-            ("", "Data goes to standard output, remarks to standard error. Output to anything but a terminal is neither cut nor coloured. Names of processes, paths and hosts are printed with their control characters escaped."),
-            ("", "Root sees everything in its pid namespace. Other users see the namespaces of their own processes; how much stayed hidden is said on standard error, and in JSON below the key \"hidden\"."),
-            ("", "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them."),
+            (
+                "",
+                "Data goes to standard output, remarks to standard error. Output to anything but a terminal is neither cut nor coloured. Names of processes, paths and hosts are printed with their control characters escaped.",
+            ),
+            (
+                "",
+                "Root sees everything in its pid namespace. Other users see the namespaces of their own processes; how much stayed hidden is said on standard error, and in JSON below the key \"hidden\".",
+            ),
+            (
+                "",
+                "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them.",
+            ),
         ],
     ),
     section("SEE ALSO", &[("lsns(8)", ""), ("nsenter(1)", ""), ("unshare(1)", ""), ("namespaces(7)", "")]),
@@ -67,9 +79,18 @@ pub(super) const VERBS: &[(&str, Words)] = &[
             section(
                 "NOTES",
                 &[
-                    ("", "The options, columns and filters are those of lsns(8), with the same letters and meaning; HOLDERS, HELD-BY, NAME, ID and THREADS are further columns. The filters are scols-filter(5)'s."),
-                    ("", "A namespace lives as long as something holds it: a process or a thread in it, a descriptor or a bind mount of its file, a socket, a child or an owned namespace. From user space nobody sees descriptors that are in flight between processes."),
-                    ("", "Root sees all namespaces of its pid namespace's processes. Other users see those of their own; what stays hidden is counted on standard error."),
+                    (
+                        "",
+                        "The options, columns and filters are those of lsns(8), with the same letters and meaning; HOLDERS, HELD-BY, NAME, ID and THREADS are further columns. The filters are scols-filter(5)'s.",
+                    ),
+                    (
+                        "",
+                        "A namespace lives as long as something holds it: a process or a thread in it, a descriptor or a bind mount of its file, a socket, a child or an owned namespace. From user space nobody sees descriptors that are in flight between processes.",
+                    ),
+                    (
+                        "",
+                        "Root sees all namespaces of its pid namespace's processes. Other users see those of their own; what stays hidden is counted on standard error.",
+                    ),
                 ],
             ),
             section("SEE ALSO", &[("nstool-why(1)", ""), ("lsns(8)", ""), ("ip-netns(8)", ""), ("namespaces(7)", "")]),
@@ -79,15 +100,41 @@ pub(super) const VERBS: &[(&str, Words)] = &[
         "nstool-show",
         &[
             section("FILES", PROC),
-            section("NOTES", &[("", "Reading a process of another user needs the rights of ptrace(2): root, or CAP_SYS_PTRACE in the user namespace that owns it. To look into a network namespace nstool joins it in a thread of its own, which needs CAP_SYS_ADMIN over it.")]),
-            section("SEE ALSO", &[("nstool-why(1)", ""), ("nstool-compare(1)", ""), ("capabilities(7)", ""), ("user_namespaces(7)", "")]),
+            section(
+                "NOTES",
+                &[(
+                    "",
+                    "Reading a process of another user needs the rights of ptrace(2): root, or CAP_SYS_PTRACE in the user namespace that owns it. To look into a network namespace nstool joins it in a thread of its own, which needs CAP_SYS_ADMIN over it.",
+                )],
+            ),
+            section(
+                "SEE ALSO",
+                &[
+                    ("nstool-why(1)", ""),
+                    ("nstool-compare(1)", ""),
+                    ("capabilities(7)", ""),
+                    ("user_namespaces(7)", ""),
+                ],
+            ),
         ],
     ),
     (
         "nstool-why",
         &[
-            section("FILES", &[("/proc/PID/fd/", "The descriptors of a process, of which some hold namespaces."), ("/proc/PID/mountinfo", "The mounts a process sees, of which some hold namespaces.")]),
-            section("NOTES", &[("", "To see what other users' processes hold, run it as root. Nobody sees from user space what the kernel itself holds, nor descriptors in flight between processes.")]),
+            section(
+                "FILES",
+                &[
+                    ("/proc/PID/fd/", "The descriptors of a process, of which some hold namespaces."),
+                    ("/proc/PID/mountinfo", "The mounts a process sees, of which some hold namespaces."),
+                ],
+            ),
+            section(
+                "NOTES",
+                &[(
+                    "",
+                    "To see what other users' processes hold, run it as root. Nobody sees from user space what the kernel itself holds, nor descriptors in flight between processes.",
+                )],
+            ),
             section("SEE ALSO", &[("nstool-ls(1)", ""), ("ip-netns(8)", ""), ("namespaces(7)", "")]),
         ],
     ),
@@ -95,7 +142,13 @@ pub(super) const VERBS: &[(&str, Words)] = &[
         "nstool-compare",
         &[
             section("FILES", PROC),
-            section("NOTES", &[("", "Reading a process of another user needs the rights of ptrace(2). How two user namespaces relate is seen as far as the kernel shows their parents, that is, from one's own downwards.")]),
+            section(
+                "NOTES",
+                &[(
+                    "",
+                    "Reading a process of another user needs the rights of ptrace(2). How two user namespaces relate is seen as far as the kernel shows their parents, that is, from one's own downwards.",
+                )],
+            ),
             section("SEE ALSO", &[("nstool-show(1)", ""), ("nstool-mounts(1)", ""), ("namespaces(7)", "")]),
         ],
     ),
@@ -103,31 +156,73 @@ pub(super) const VERBS: &[(&str, Words)] = &[
         "nstool-mounts",
         &[
             section("FILES", &[("/proc/PID/mountinfo", "The mounts a process sees (proc(5)).")]),
-            section("NOTES", &[("", "The mounts of other users' processes are read as root. Peer groups and masters are numbered per kernel: the same number in two mount namespaces is the same group.")]),
+            section(
+                "NOTES",
+                &[(
+                    "",
+                    "The mounts of other users' processes are read as root. Peer groups and masters are numbered per kernel: the same number in two mount namespaces is the same group.",
+                )],
+            ),
             section("SEE ALSO", &[("findmnt(8)", ""), ("mount(8)", ""), ("mount_namespaces(7)", "")]),
         ],
     ),
     (
         "nstool-enter",
         &[
-            section("ENVIRONMENT", &[("SHELL", "What runs without a command, where the target's user has no login shell of its own.")]),
+            section(
+                "ENVIRONMENT",
+                &[("SHELL", "What runs without a command, where the target's user has no login shell of its own.")],
+            ),
             section("FILES", PROC),
             section(
                 "NOTES",
                 &[
-                    ("", "Joining a namespace needs CAP_SYS_ADMIN in the user namespace that owns it; a mount namespace also CAP_SYS_CHROOT (setns(2)). Root has both; others have them in user namespaces they made, by joining those first, which nstool does."),
-                    ("", "Everything is opened and the target verified before the first namespace is joined: a target that ends meanwhile, or whose process id is given to another, is an error and never a wrong namespace."),
+                    (
+                        "",
+                        "Joining a namespace needs CAP_SYS_ADMIN in the user namespace that owns it; a mount namespace also CAP_SYS_CHROOT (setns(2)). Root has both; others have them in user namespaces they made, by joining those first, which nstool does.",
+                    ),
+                    (
+                        "",
+                        "Everything is opened and the target verified before the first namespace is joined: a target that ends meanwhile, or whose process id is given to another, is an error and never a wrong namespace.",
+                    ),
                 ],
             ),
-            section("SEE ALSO", &[("nstool-unshare(1)", ""), ("nsenter(1)", ""), ("setns(2)", ""), ("namespaces(7)", "")]),
+            section(
+                "SEE ALSO",
+                &[("nstool-unshare(1)", ""), ("nsenter(1)", ""), ("setns(2)", ""), ("namespaces(7)", "")],
+            ),
         ],
     ),
     (
         "nstool-unshare",
         &[
-            section("FILES", &[("/etc/subuid, /etc/subgid", "The subordinate ids of a user, for the maps of a user namespace (subuid(5))."), ("/proc/PID/uid_map, /proc/PID/gid_map", "The maps of a user namespace.")]),
-            section("NOTES", &[("", "Creating a user namespace needs no privilege where the system allows it; every other kind needs CAP_SYS_ADMIN, which a user namespace created in the same call gives. Maps of more ids than one's own are written by newuidmap(1) and newgidmap(1).")]),
-            section("SEE ALSO", &[("nstool-enter(1)", ""), ("unshare(1)", ""), ("unshare(2)", ""), ("newuidmap(1)", ""), ("namespaces(7)", "")]),
+            section(
+                "FILES",
+                &[
+                    (
+                        "/etc/subuid, /etc/subgid",
+                        "The subordinate ids of a user, for the maps of a user namespace (subuid(5)).",
+                    ),
+                    ("/proc/PID/uid_map, /proc/PID/gid_map", "The maps of a user namespace."),
+                ],
+            ),
+            section(
+                "NOTES",
+                &[(
+                    "",
+                    "Creating a user namespace needs no privilege where the system allows it; every other kind needs CAP_SYS_ADMIN, which a user namespace created in the same call gives. Maps of more ids than one's own are written by newuidmap(1) and newgidmap(1).",
+                )],
+            ),
+            section(
+                "SEE ALSO",
+                &[
+                    ("nstool-enter(1)", ""),
+                    ("unshare(1)", ""),
+                    ("unshare(2)", ""),
+                    ("newuidmap(1)", ""),
+                    ("namespaces(7)", ""),
+                ],
+            ),
         ],
     ),
 ];
