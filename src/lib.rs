@@ -1,5 +1,6 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
+pub mod create;
 pub mod error;
 mod id;
 mod kind;
