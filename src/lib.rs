@@ -1,12 +1,14 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
 pub mod create;
+pub mod discover;
 pub mod error;
 mod id;
 mod kind;
 pub mod model;
 mod printable;
 pub mod proc;
+pub mod query;
 mod sys;
 pub mod target;
 

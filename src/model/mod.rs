@@ -1,7 +1,17 @@
 //! Plain data: what was seen, without I/O.
 
+mod hidden;
+mod holder;
 mod mount;
+mod namespace;
 mod observed;
+mod process;
+mod snapshot;
 
+pub use hidden::{Hidden, Subject};
+pub use holder::{Holder, HolderKind};
 pub use mount::{Device, Mount, MountTable};
+pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};
+pub use process::{Details, Process};
+pub use snapshot::Snapshot;

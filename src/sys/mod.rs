@@ -5,9 +5,11 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod mounts;
+pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
+pub(crate) mod socket;
 pub(crate) mod statmount;
 
 use std::io;

@@ -13,6 +13,7 @@ const NS_GET_NSTYPE: u32 = 0xb703;
 const NS_GET_OWNER_UID: u32 = 0xb704;
 const NS_MNT_GET_INFO: u32 = 0x8010_b70a;
 const NS_MNT_GET_NEXT: u32 = 0x8010_b70b;
+const NS_MNT_GET_PREV: u32 = 0x8010_b70c;
 const NS_GET_ID: u32 = 0x8008_b70d;
 
 /// `NSFS_MAGIC` of statfs(2): the filesystem of namespace files.
@@ -81,6 +82,11 @@ pub(crate) fn mount_namespace_info(fd: BorrowedFd<'_>) -> Option<io::Result<Moun
 /// last. `None` before Linux 6.12. Wants CAP_SYS_ADMIN in the initial user and pid namespace (EPERM).
 pub(crate) fn next_mount_namespace(fd: BorrowedFd<'_>) -> Option<io::Result<OwnedFd>> {
     MNT_GET_NEXT.attempt(|| ioctl_for_fd(fd, NS_MNT_GET_NEXT))
+}
+
+/// Returns the mount namespace before `fd`'s; otherwise as [`next_mount_namespace`].
+pub(crate) fn previous_mount_namespace(fd: BorrowedFd<'_>) -> Option<io::Result<OwnedFd>> {
+    MNT_GET_NEXT.attempt(|| ioctl_for_fd(fd, NS_MNT_GET_PREV))
 }
 
 #[cfg(test)]

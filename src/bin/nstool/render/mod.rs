@@ -1,5 +1,8 @@
 //! How answers are shown: data on stdout, talk on stderr.
 
+pub(crate) mod columns;
+pub(crate) mod hidden;
+pub(crate) mod listing;
 pub(crate) mod report;
 
 use std::io::{self, IsTerminal, Write};
@@ -47,4 +50,25 @@ pub(crate) fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::system("cannot write to stdout", error)),
         _ => Ok(()),
     }
+}
+
+/// Prints a JSON document. Control characters that JSON lets through become escapes, so that a name cannot drive the
+/// terminal there either.
+pub(crate) fn print_json(document: &serde_json::Value) -> Result<()> {
+    use std::fmt::Write as _;
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| Error::new(nstool::ErrorKind::System, "cannot write JSON").because(error))?;
+    let mut safe = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // Everything outside ASCII that is not harmless stands within a string, where an escape means the same.
+        if c.is_ascii() || nstool::printable(c.encode_utf8(&mut [0; 4]).as_bytes()).chars().eq([c]) {
+            safe.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(safe, "\\u{unit:04x}");
+            });
+        }
+    }
+    safe.push('\n');
+    print(&safe)
 }

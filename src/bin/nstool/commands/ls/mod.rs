@@ -1,0 +1,278 @@
+//! `nstool ls`: the namespaces of the machine, or the processes of one.
+
+mod columns;
+mod rows;
+
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use clap::ValueEnum;
+use nstool::discover::{Commands, Scope};
+use nstool::model::{Snapshot, Why};
+use nstool::query::filter::Filter;
+use nstool::target::parse_pid;
+use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
+use serde_json::{Value as Json, json};
+
+use self::columns::{COLUMNS, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
+use crate::render::columns::{Cell, Column, choose, filter};
+use crate::render::listing::{Layout, Listing, Tree};
+use crate::render::{self, Terminal, hidden};
+
+/// List namespaces with their processes, or the processes of a namespace.
+///
+/// Every namespace of the machine that can be seen is listed: those of processes, and those that live on without any
+/// because a descriptor, a socket, a bind mount, a child or an owned namespace holds them (HELD-BY says which).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nstool ls                         every namespace, as a tree of processes
+  nstool ls -p 4711                 the namespaces that process 4711 is in
+  nstool ls 4026532201              the processes in that namespace
+  nstool ls -P -o +HOLDERS          namespaces without a process, and what holds them
+  nstool ls -t net -Q 'NPROCS > 1'  busy network namespaces
+  nstool ls -T owner -t user        user namespaces as a tree of owners
+
+Exit status: 0, or 1 if something asked for does not exist or cannot be read.")]
+pub(crate) struct Args {
+    /// List the processes in the namespace with this inode
+    #[arg(value_name = "NS", value_parser = parse_inode, conflicts_with_all = ["task", "persistent"])]
+    namespaces: Vec<u64>,
+
+    /// Only the namespaces that process PID is in
+    #[arg(short = 'p', long, value_name = "PID", value_parser = parse_task, conflicts_with = "persistent")]
+    task: Option<Pid>,
+
+    /// Only this kind; can be repeated: mnt, net, ipc, user, pid, uts, cgroup, time
+    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',')]
+    kinds: Vec<NamespaceKind>,
+
+    /// Only namespaces without processes
+    #[arg(short = 'P', long)]
+    persistent: bool,
+
+    /// Only rows that pass a filter, such as 'NPROCS > 1 && TYPE == "net"'
+    #[arg(short = 'Q', long, value_name = "EXPR")]
+    filter: Option<String>,
+
+    /// As a tree along owners, parents or processes; process is the default without -T, owner for a bare -T
+    #[arg(short = 'T', long, value_name = "REL", num_args = 0..=1, require_equals = true, default_missing_value = "owner",
+          conflicts_with_all = ["list", "raw"])]
+    tree: Option<Relation>,
+
+    /// As a flat list
+    #[arg(short = 'l', long)]
+    list: bool,
+
+    /// Also namespaces that only single threads are in
+    #[arg(long)]
+    threads: bool,
+
+    /// Which columns; with a leading + these join the default ones (-H lists them)
+    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "output_all")]
+    output: Option<String>,
+
+    /// Every column
+    #[arg(long)]
+    output_all: bool,
+
+    /// List the columns
+    #[arg(short = 'H', long)]
+    list_columns: bool,
+
+    /// As JSON
+    #[arg(short = 'J', long, conflicts_with = "raw")]
+    json: bool,
+
+    /// As raw text for scripts: one space between cells, blanks within as \x20
+    #[arg(short = 'r', long)]
+    raw: bool,
+
+    /// Without the header line
+    #[arg(short = 'n', long, alias = "no-headings")]
+    noheadings: bool,
+
+    /// Without cutting to the terminal's width
+    #[arg(short = 'u', long, alias = "no-truncate")]
+    notruncate: bool,
+
+    /// Several mount points in one cell joined by commas instead of one below the other
+    #[arg(short = 'W', long, alias = "no-wrap")]
+    nowrap: bool,
+}
+
+/// What a tree is drawn along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Relation {
+    Owner,
+    Parent,
+    Process,
+}
+
+fn parse_task(text: &str) -> Result<Pid, String> {
+    parse_pid(text).ok_or_else(|| "a process id is a number above 0".to_owned())
+}
+
+/// Takes an inode as a number, as `ns:INODE`, or as a link's text such as `net:[4026531833]`.
+fn parse_inode(text: &str) -> Result<u64, String> {
+    let link = || NamespaceKind::parse_link(text.as_bytes()).map(|(_, ino)| ino);
+    let number = text.strip_prefix("ns:").unwrap_or(text).parse().ok();
+    number.or_else(link).ok_or_else(|| "a namespace is named by its inode, such as 4026531833".to_owned())
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
+    if args.list_columns {
+        list_columns(args, terminal)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let filter = args.filter.as_deref().map(|text| filter(&COLUMNS, text)).transpose()?;
+    let chosen = args.columns()?;
+    let snapshot = Snapshot::capture(&args.scope(&chosen, filter.as_ref()))?;
+    let snapshot = args.check(snapshot)?;
+    let scene = Rc::new(Scene::new(snapshot));
+    let rows = rows::select(args, &scene, filter.as_ref());
+    let parents = args.relation().map(|relation| rows::parents(&rows, relation));
+    let listing = Listing {
+        columns: args.with_holders(chosen, &rows).into_iter().map(|index| &COLUMNS[index]).collect(),
+        tree: parents.map(|parents| Tree { parents, column: args.tree_column() }),
+        rows,
+    };
+    args.print(&listing, Some(hidden::json(&scene.snapshot)), "namespaces", terminal)?;
+    hidden::say(&scene.snapshot, terminal);
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn kinds(&self) -> KindSet {
+        if self.kinds.is_empty() { KindSet::ALL } else { self.kinds.iter().copied().collect() }
+    }
+
+    fn columns(&self) -> Result<Vec<usize>> {
+        if self.output_all {
+            return Ok((0..COLUMNS.len()).collect());
+        }
+        let default = match () {
+            () if self.namespaces.len() > 1 => &["NS", "PID", "PPID", "USER", "COMMAND"][..],
+            () if !self.namespaces.is_empty() => &DEFAULT_PROCESSES,
+            () if self.kinds.contains(&NamespaceKind::Net) => &DEFAULT_NET,
+            () => &DEFAULT,
+        };
+        choose(&COLUMNS, self.output.as_deref(), default)
+    }
+
+    /// Returns what must be looked at for these columns and this selection.
+    fn scope(&self, chosen: &[usize], filter: Option<&Filter>) -> Scope {
+        let needed = |names: &[&str]| {
+            let used = chosen.iter().chain(filter.iter().flat_map(|filter| filter.columns()));
+            used.into_iter().any(|index| names.contains(&COLUMNS[*index].name))
+        };
+        // One process's namespaces, or the processes of one namespace: processes suffice, but for columns that want more.
+        let everything = self.task.is_none() && self.namespaces.is_empty() || needed(&["HOLDERS", "HELD-BY"]);
+        let mut scope = Scope::processes();
+        scope.kinds = self.kinds();
+        scope.threads = self.threads || needed(&["THREADS"]);
+        scope.descriptors = everything;
+        scope.sockets = everything && scope.kinds.contains(NamespaceKind::Net);
+        scope.bind_mounts = everything || needed(&["NSFS", "NAME"]);
+        scope.hierarchy = everything || needed(&["PNS", "ONS"]) || self.tree.is_some();
+        scope.net_ids = needed(&["NETNSID"]);
+        scope.commands = match (&self.namespaces[..], self.relation()) {
+            ([], None) if !needed(&["PPID", "COMMAND", "UID", "USER"]) => Commands::None,
+            ([], _) => Commands::Leads,
+            (inodes, _) => Commands::MembersOf(inodes.to_vec()),
+        };
+        scope
+    }
+
+    /// Refuses what was asked for by number and is not there.
+    fn check(&self, mut snapshot: Snapshot) -> Result<Snapshot> {
+        if let Some(pid) = self.task {
+            let process = snapshot.process(pid).ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("no process {pid}"))
+                    .with_hint("`nstool ls` lists the namespaces of all processes")
+            })?;
+            if let Some(why) = process.hidden() {
+                return Err(unreadable(pid, why));
+            }
+        }
+        for (place, ino) in self.namespaces.iter().enumerate() {
+            if snapshot.namespace_by_inode(*ino).is_some() {
+                continue;
+            }
+            // It may be one without processes, which the first scan does not look for.
+            if place == 0 {
+                let mut scope = Scope::everything();
+                scope.commands = Commands::All;
+                snapshot = Snapshot::capture(&scope)?;
+            }
+            if snapshot.namespace_by_inode(*ino).is_none() {
+                return Err(Error::new(ErrorKind::NotFound, format!("no namespace with inode {ino}"))
+                    .with_hint("`nstool ls -l` lists all that can be seen; as root these are more"));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// Returns what the tree is drawn along, if it is one.
+    fn relation(&self) -> Option<Relation> {
+        match self.tree {
+            _ if self.list || self.raw => None,
+            None => Some(Relation::Process),
+            some => some,
+        }
+    }
+
+    fn tree_column(&self) -> &'static str {
+        if self.relation() == Some(Relation::Process) { "COMMAND" } else { "NS" }
+    }
+
+    /// Adds HELD-BY to the default columns where a namespace without processes is listed: nothing else in its row
+    /// would say why it is there. Output for programs keeps its columns.
+    fn with_holders(&self, mut chosen: Vec<usize>, rows: &[Row]) -> Vec<usize> {
+        let for_people = self.output.is_none() && !self.output_all && !self.json && !self.raw;
+        if for_people && rows.iter().any(|row| row.process.is_none()) {
+            let held_by = crate::render::columns::find(&COLUMNS, "HELD-BY");
+            let before_command = chosen.len().saturating_sub(1);
+            held_by.into_iter().for_each(|index| chosen.insert(before_command, index));
+        }
+        chosen
+    }
+
+    fn print<R>(&self, listing: &Listing<'_, R>, hidden: Option<Json>, key: &str, terminal: &Terminal) -> Result<()> {
+        let layout =
+            Layout { no_headings: self.noheadings, no_truncate: self.notruncate, no_wrap: self.nowrap || self.raw };
+        if self.json {
+            let mut document = json!({ key: listing.json() });
+            if let Some(hidden) = hidden {
+                document["hidden"] = hidden;
+            }
+            return render::print_json(&document);
+        }
+        render::print(&if self.raw { listing.raw(layout) } else { listing.table(layout, terminal) })
+    }
+}
+
+fn unreadable(pid: Pid, why: Why) -> Error {
+    let error = match why {
+        Why::NotPermitted => Error::system(
+            format!("cannot read the namespaces of process {pid}"),
+            std::io::Error::from_raw_os_error(libc::EACCES),
+        ),
+        why => Error::new(ErrorKind::System, format!("cannot read the namespaces of process {pid}: {why}")),
+    };
+    if rustix::process::geteuid().is_root() {
+        error.with_hint("it has capabilities that we lack, or lives in a user namespace beside ours")
+    } else {
+        error.with_hint("run nstool as root, or as the user the process runs as")
+    }
+}
+
+fn list_columns(args: &Args, terminal: &Terminal) -> Result<()> {
+    type Described = &'static Column<Row>;
+    static OF_COLUMNS: [Column<Described>; 3] = [
+        Column::left("NAME", "name of the column", |column| Cell::text(column.name)),
+        Column::left("TYPE", "its type in JSON", |column| Cell::text(column.json)),
+        Column::left("DESCRIPTION", "what it shows", |column| Cell::text(column.help)),
+    ];
+    let listing = Listing { columns: OF_COLUMNS.iter().collect(), rows: COLUMNS.iter().collect(), tree: None };
+    args.print(&listing, None, "columns", terminal)
+}

@@ -1,0 +1,295 @@
+//! A listing: rows under chosen columns, flat or as a tree; shown as a table, raw text or JSON.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use nstool::printable;
+use nstool::query::tree::{self, Branch};
+use owo_colors::{OwoColorize, Style};
+use serde_json::{Map, Value as Json};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::Terminal;
+use super::columns::{Align, Cell, Column};
+
+/// Rows to show.
+pub(crate) struct Listing<'a, R: 'static> {
+    /// The columns to show, in order.
+    pub(crate) columns: Vec<&'a Column<R>>,
+    pub(crate) rows: Vec<R>,
+    /// For a tree: each row's parent, and the name of the column that is drawn as one.
+    pub(crate) tree: Option<Tree>,
+}
+
+/// How rows hang together.
+pub(crate) struct Tree {
+    pub(crate) parents: Vec<Option<usize>>,
+    pub(crate) column: &'static str,
+}
+
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layout {
+    /// Without the header.
+    pub(crate) no_headings: bool,
+    /// Without cutting to the terminal's width.
+    pub(crate) no_truncate: bool,
+    /// Several texts of one cell on one line, joined by commas.
+    pub(crate) no_wrap: bool,
+}
+
+/// Between two columns.
+const GAP: usize = 2;
+
+impl<R> Listing<'_, R> {
+    fn branches(&self) -> Vec<Branch> {
+        match &self.tree {
+            Some(tree) => tree::arrange(&tree.parents),
+            None => (0..self.rows.len()).map(|row| Branch { row, depth: 0, lines: String::new() }).collect(),
+        }
+    }
+
+    /// Returns the rows' cells as texts to print, in printing order.
+    fn texts(&self, separator: &str) -> Vec<Vec<String>> {
+        let text = |branch: &Branch, column: &&Column<R>| {
+            let text = shown(&(column.cell)(&self.rows[branch.row]), separator);
+            match &self.tree {
+                Some(tree) if tree.column == column.name => format!("{}{text}", branch.lines),
+                _ => text,
+            }
+        };
+        self.branches().iter().map(|branch| self.columns.iter().map(|column| text(branch, column)).collect()).collect()
+    }
+
+    /// Returns the table; nothing at all for no rows.
+    pub(crate) fn table(&self, layout: Layout, terminal: &Terminal) -> String {
+        let mut texts = self.texts(if layout.no_wrap { "," } else { "\n" });
+        if texts.is_empty() {
+            return String::new();
+        }
+        let headings = (!layout.no_headings).then(|| self.columns.iter().map(|column| column.name.to_owned()));
+        texts.splice(0..0, headings.map(Iterator::collect::<Vec<_>>));
+        if let (Some(width), false) = (terminal.width, layout.no_truncate) {
+            self.cut(&mut texts, width);
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        for row in texts {
+            table.add_row(row);
+        }
+        for (place, column) in self.columns.iter().enumerate() {
+            if let Some(laid_out) = table.column_mut(place) {
+                laid_out.set_padding((0, GAP as u16));
+                // A tree's lines start at the left.
+                let is_tree = self.tree.as_ref().is_some_and(|tree| tree.column == column.name);
+                laid_out.set_cell_alignment(match column.align {
+                    Align::Right if !is_tree => CellAlignment::Right,
+                    _ => CellAlignment::Left,
+                });
+            }
+        }
+        let widths: Vec<usize> = table.column_max_content_widths().into_iter().map(usize::from).collect();
+        let mut out = String::new();
+        for (line_number, line) in table.lines().enumerate() {
+            let line = line.trim_end();
+            let _ = if !terminal.color {
+                writeln!(out, "{line}")
+            } else if line_number == 0 && !layout.no_headings {
+                writeln!(out, "{}", line.bold())
+            } else {
+                writeln!(out, "{}", self.coloured(line, &widths))
+            };
+        }
+        out
+    }
+
+    /// Shortens the widest column that may be cut until the table fits into `width`, if it can.
+    fn cut(&self, texts: &mut [Vec<String>], width: usize) {
+        let widest = |place: usize| texts.iter().map(|row| width_of(&row[place])).max().unwrap_or_default();
+        let widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
+        let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let mut excess = total.saturating_sub(width);
+        // The last column first: that is the command, where there is one.
+        for (place, column) in self.columns.iter().enumerate().rev().filter(|(_, column)| column.cut) {
+            let least = column.name.width().max(8).min(widths[place]);
+            let room = (widths[place] - least.min(widths[place])).min(excess);
+            if room == 0 {
+                continue;
+            }
+            excess -= room;
+            for row in texts.iter_mut() {
+                row[place] = cut_to(&row[place], widths[place] - room);
+            }
+        }
+    }
+
+    /// Colours the cells of one laid-out line.
+    fn coloured(&self, line: &str, widths: &[usize]) -> String {
+        let mut out = String::with_capacity(line.len() + 16);
+        let mut rest = line;
+        for (column, width) in self.columns.iter().zip(widths) {
+            let (cell, after) = split_at_width(rest, width + GAP);
+            rest = after;
+            let name = cell.trim();
+            match column.style.map(|style| style(name)).filter(|style| *style != Style::new()) {
+                Some(style) if !name.is_empty() => {
+                    let start = cell.len() - cell.trim_start().len();
+                    let (before, after) = (&cell[..start], &cell[start + name.len()..]);
+                    let _ = write!(out, "{before}{}{after}", name.style(style));
+                }
+                _ => out.push_str(cell),
+            }
+        }
+        out + rest
+    }
+
+    /// Returns the rows for scripts: one space between the cells, none within (as `\x20`), an empty one as nothing.
+    pub(crate) fn raw(&self, layout: Layout) -> String {
+        let mut out = String::new();
+        if !layout.no_headings && !self.rows.is_empty() {
+            let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+            let _ = writeln!(out, "{}", names.join(" "));
+        }
+        for row in &self.rows {
+            let cells: Vec<_> = self
+                .columns
+                .iter()
+                .map(|column| shown(&(column.cell)(row), ",").replace('\\', "\\x5c").replace(' ', "\\x20"))
+                .collect();
+            let _ = writeln!(out, "{}", cells.join(" "));
+        }
+        out
+    }
+
+    /// Returns the rows as JSON objects; in a tree the children stand in their parent's `children`.
+    pub(crate) fn json(&self) -> Vec<Json> {
+        // From the last to the first, so that a row's children are complete when it is closed.
+        let mut open: Vec<(usize, Json)> = Vec::new();
+        for branch in self.branches().iter().rev() {
+            let mut object = Map::new();
+            for column in &self.columns {
+                object.insert(column.key(), json_of((column.cell)(&self.rows[branch.row])));
+            }
+            let mut children = Vec::new();
+            while open.last().is_some_and(|(depth, _)| *depth > branch.depth) {
+                children.extend(open.pop().map(|(_, child)| child));
+            }
+            if !children.is_empty() {
+                object.insert("children".to_owned(), Json::Array(children));
+            }
+            open.push((branch.depth, Json::Object(object)));
+        }
+        open.into_iter().rev().map(|(_, row)| row).collect()
+    }
+}
+
+/// Returns a cell as text that is safe to print.
+fn shown(cell: &Cell<'_>, separator: &str) -> String {
+    match cell {
+        Cell::Empty => String::new(),
+        Cell::Hidden => "?".to_owned(),
+        Cell::Number(number) => number.to_string(),
+        Cell::Text(text) => printable(text).into_owned(),
+        Cell::List(texts) => texts.iter().map(|text| printable(text)).collect::<Vec<_>>().join(separator),
+        Cell::Flag(flag) => flag.to_string(),
+    }
+}
+
+fn json_of(cell: Cell<'_>) -> Json {
+    let text = |text: &[u8]| Json::String(String::from_utf8_lossy(text).into_owned());
+    match cell {
+        Cell::Empty | Cell::Hidden => Json::Null,
+        Cell::Number(number) => number.into(),
+        Cell::Text(bytes) => text(&bytes),
+        Cell::List(texts) if texts.is_empty() => Json::Null,
+        Cell::List(texts) => texts.iter().map(|bytes| text(bytes)).collect(),
+        Cell::Flag(flag) => flag.into(),
+    }
+}
+
+/// The width of the widest line of a cell.
+fn width_of(text: &str) -> usize {
+    text.lines().map(UnicodeWidthStr::width).max().unwrap_or_default()
+}
+
+/// Cuts each line to `width` columns; a cut line ends in an ellipsis.
+fn cut_to(text: &str, width: usize) -> String {
+    let cut_line = |line: &str| {
+        if line.width() <= width {
+            line.to_owned()
+        } else {
+            format!("{}…", split_at_width(line, width.saturating_sub(1)).0)
+        }
+    };
+    text.lines().map(cut_line).collect::<Vec<_>>().join("\n")
+}
+
+/// Splits where at most `width` columns are filled.
+fn split_at_width(text: &str, width: usize) -> (&str, &str) {
+    let mut filled = 0;
+    for (at, c) in text.char_indices() {
+        filled += c.width().unwrap_or_default();
+        if filled > width {
+            return text.split_at(at);
+        }
+    }
+    (text, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Row = (i64, &'static str);
+
+    static COLUMNS: [Column<Row>; 2] = [
+        Column::right("ID", "number", |row: &Row| Cell::Number(row.0)),
+        Column::left("COMMAND", "text", |row: &Row| Cell::text(row.1)).cut(),
+    ];
+
+    fn listing(rows: Vec<Row>, parents: Option<Vec<Option<usize>>>) -> Listing<'static, Row> {
+        let tree = parents.map(|parents| Tree { parents, column: "COMMAND" });
+        Listing { columns: COLUMNS.iter().collect(), rows, tree }
+    }
+
+    fn plain(width: Option<usize>) -> Terminal {
+        Terminal { color: false, color_talk: false, width }
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_has_no_trailing_spaces() {
+        let table = listing(vec![(7, "init"), (1234, "sleep")], None).table(Layout::default(), &plain(None));
+        assert_eq!(table, "  ID  COMMAND\n   7  init\n1234  sleep\n");
+        assert_eq!(listing(vec![], None).table(Layout::default(), &plain(None)), "");
+    }
+
+    #[test]
+    fn a_command_is_cut_to_the_terminal() {
+        let listing = listing(vec![(7, "a command that is 容器 long")], None);
+        assert_eq!(listing.table(Layout::default(), &plain(Some(20))), "ID  COMMAND\n 7  a command that …\n");
+        let uncut = Layout { no_truncate: true, ..Layout::default() };
+        assert!(listing.table(uncut, &plain(Some(20))).contains("容器 long"));
+    }
+
+    #[test]
+    fn hostile_names_cannot_drive_the_terminal_nor_forge_a_row() {
+        let listing = listing(vec![(7, "\x1b[2J\n8  forged")], None);
+        assert_eq!(listing.table(Layout::default(), &plain(None)), "ID  COMMAND\n 7  \\x1b[2J\\n8  forged\n");
+        assert_eq!(listing.raw(Layout::default()), "ID COMMAND\n7 \\x5cx1b[2J\\x5cn8\\x20\\x20forged\n");
+    }
+
+    #[test]
+    fn a_tree_is_drawn_in_its_column_and_nested_in_json() {
+        let listing = listing(vec![(1, "a"), (2, "b"), (3, "c")], Some(vec![None, Some(0), None]));
+        assert_eq!(listing.table(Layout::default(), &plain(None)), "ID  COMMAND\n 1  a\n 2  └─b\n 3  c\n");
+        let json = Json::Array(listing.json()).to_string();
+        assert_eq!(json, r#"[{"id":1,"command":"a","children":[{"id":2,"command":"b"}]},{"id":3,"command":"c"}]"#);
+    }
+
+    #[test]
+    fn colour_repeats_what_the_text_says() {
+        let coloured = Terminal { color: true, color_talk: false, width: None };
+        let table = listing(vec![(7, "init")], None).table(Layout::default(), &coloured);
+        assert!(table.starts_with("\x1b[1mID  COMMAND\x1b[0m\n"), "{table:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! Bind mounts of namespace files, in every mount namespace: `ip netns add` and `unshare --net=FILE` keep a namespace
+//! that way without any process.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::Scan;
+use super::descriptors::reopen_namespace;
+use super::registry::{Known, Place};
+use crate::id::{NamespaceId, Pid};
+use crate::kind::NamespaceKind;
+use crate::model::{Holder, Observed, Subject, Why};
+use crate::proc::mountinfo;
+use crate::sys::{nsfs, statmount};
+
+/// Enters what is mounted, and the mount namespaces no process is in.
+pub(super) fn look(scan: &mut Scan<'_>) {
+    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = own.ok().and_then(|own| {
+        walk(scan, &own);
+        scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()
+    });
+    for index in 0..scan.registry.len() {
+        let (kind, id, mounts_id) = scan.registry.with(index, |kind, id, pin| {
+            let mounts_id = pin.filter(|_| kind == NamespaceKind::Mnt).and_then(nsfs::mount_namespace_info);
+            (kind, id, mounts_id.and_then(Result::ok).map(|info| info.id))
+        });
+        if kind != NamespaceKind::Mnt {
+            continue;
+        }
+        let place = Place { index, id };
+        let ours = own.is_some_and(|own| own.id == id);
+        match mounts_id.and_then(by_statmount).or_else(|| by_mountinfo(scan, place, ours)) {
+            Some(found) => found.into_iter().for_each(|found| enter(scan, place, ours, found)),
+            None => scan.hidden.add(Subject::MountTable, Why::NotPermitted),
+        }
+    }
+}
+
+/// Enters every mount namespace of the machine, with or without processes, by walking the kernel's list from ours both
+/// ways.
+fn walk(scan: &mut Scan<'_>, own: &OwnedFd) {
+    let mut known = Known::default();
+    for step in [nsfs::next_mount_namespace, nsfs::previous_mount_namespace] {
+        let mut here = None;
+        loop {
+            let from: &OwnedFd = here.as_ref().unwrap_or(own);
+            match step(from.as_fd()) {
+                None => return scan.hidden.add(Subject::MountNamespaces, Why::Unsupported),
+                // ENOENT: the last one.
+                Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => break,
+                Some(Err(error)) => {
+                    let why = Why::of_errno(error.raw_os_error().unwrap_or_default());
+                    return scan.hidden.add(Subject::MountNamespaces, why);
+                }
+                Some(Ok(next)) => {
+                    if let Ok(pin) = next.try_clone() {
+                        let _ = scan.registry.adopt(pin, NamespaceKind::Mnt, &mut known);
+                    }
+                    here = Some(next);
+                }
+            }
+        }
+    }
+}
+
+/// A mount of a namespace's file.
+struct Found {
+    kind: NamespaceKind,
+    ino: u64,
+    mount_point: Vec<u8>,
+}
+
+/// Finds them in the mount namespace with this id of NS_MNT_GET_INFO. `None`: the kernel cannot or will not tell.
+fn by_statmount(mounts_id: u64) -> Option<Vec<Found>> {
+    let ids = statmount::list(mounts_id)?.ok()?;
+    let mut buffer = statmount::Buffer::new();
+    let mut found = Vec::new();
+    for id in ids {
+        // A mount that vanished since is left out.
+        let Ok(answer) = buffer.stat(id, mounts_id, statmount::SB_BASIC)? else { continue };
+        if answer.header().sb_magic != nsfs::NSFS_MAGIC {
+            continue;
+        }
+        let Ok(answer) = buffer.stat(id, mounts_id, statmount::MNT_ROOT | statmount::MNT_POINT)? else { continue };
+        let (Some(root), Some(mount_point)) = (answer.root(), answer.mount_point()) else { continue };
+        if let Some((kind, ino)) = NamespaceKind::parse_link(root) {
+            found.push(Found { kind, ino, mount_point: mount_point.to_vec() });
+        }
+    }
+    Some(found)
+}
+
+/// Finds them in the mountinfo of us or of a process that lives there. `None`: there is none we may read.
+fn by_mountinfo(scan: &Scan<'_>, place: Place, ours: bool) -> Option<Vec<Found>> {
+    let mut text = Vec::new();
+    if ours {
+        let file = rustix::fs::open("/proc/self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        crate::proc::read_to_end(file.as_fd(), &mut text).ok()?;
+    } else {
+        members(scan, place.id).find(|pid| scan.proc.read(*pid, "mountinfo", &mut text).is_ok())?;
+    }
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| is_of_nsfs(line));
+    Some(lines.filter_map(mountinfo::parse_line).filter_map(of_mount).collect())
+}
+
+fn is_of_nsfs(line: &[u8]) -> bool {
+    const MARK: &[u8] = b" - nsfs ";
+    line.windows(MARK.len()).any(|window| window == MARK)
+}
+
+fn of_mount(mount: crate::model::Mount) -> Option<Found> {
+    let (kind, ino) = NamespaceKind::parse_link(&mount.root).filter(|_| mount.fs_type == b"nsfs")?;
+    Some(Found { kind, ino, mount_point: mount.mount_point })
+}
+
+fn members(scan: &Scan<'_>, id: NamespaceId) -> impl Iterator<Item = Pid> {
+    let kind = NamespaceKind::Mnt as usize;
+    scan.processes.iter().filter(move |process| process.links[kind] == Observed::Known(id)).map(|process| process.pid)
+}
+
+fn enter(scan: &mut Scan<'_>, place: Place, ours: bool, found: Found) {
+    if !scan.scope.kinds.contains(found.kind) {
+        return;
+    }
+    let index = scan.registry.find_inode(found.ino).unwrap_or_else(|| pin(scan, place, ours, &found));
+    let holder = Holder::Mount { mount_namespace: place.id, ours, mount_point: found.mount_point };
+    scan.holders.push((index, holder));
+}
+
+/// Enters a namespace that only a mount has told of: opened where a path leads to it, else as a number alone.
+fn pin(scan: &Scan<'_>, place: Place, ours: bool, found: &Found) -> usize {
+    let opened = if ours {
+        open_in(rustix::fs::CWD, &found.mount_point, ResolveFlags::NO_MAGICLINKS)
+    } else {
+        // Any process that lives there leads to its mounts; the path is resolved below its root, whatever links the
+        // target has put in the way.
+        let root = members(scan, place.id).find_map(|pid| scan.proc.open_file(pid, "root", OFlags::PATH).ok());
+        root.ok_or(io::Error::from_raw_os_error(libc::ENOENT))
+            .and_then(|root| open_in(root, &found.mount_point, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS))
+    };
+    let is_it = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_ino == found.ino);
+    opened
+        .ok()
+        .filter(is_it)
+        .and_then(|file| scan.registry.adopt(file, found.kind, &mut Known::default()).ok())
+        .map_or_else(|| scan.registry.note(found.kind, found.ino), |place| place.index)
+}
+
+fn open_in(directory: impl AsFd, path: &[u8], resolve: ResolveFlags) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let path = OsStr::from_bytes(path);
+    let file = match rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve) {
+        // Before Linux 5.6 only our own mounts can be opened without the target's links leading us astray.
+        Err(rustix::io::Errno::NOSYS) if !resolve.contains(ResolveFlags::IN_ROOT) => {
+            rustix::fs::openat(&directory, path, flags, Mode::empty())?
+        }
+        result => result?,
+    };
+    reopen_namespace(file)
+}

@@ -1,0 +1,63 @@
+//! Parent, uid and command line of the processes that are shown.
+
+use std::collections::BTreeSet;
+
+use super::{Commands, Scan, leads};
+use crate::id::Pid;
+use crate::model::{Details, Observed, Process, Why};
+use crate::proc::{Proc, cmdline, stat, status::Status};
+
+/// Reads the details of the processes the scope names, and of their ancestors: a tree is drawn along them.
+pub(super) fn look(scan: &mut Scan<'_>) {
+    let processes = scan.processes.iter();
+    let mut wanted: BTreeSet<Pid> = match &scan.scope.commands {
+        Commands::None => BTreeSet::new(),
+        Commands::Leads => leads(&scan.processes).into_values().collect(),
+        Commands::MembersOf(inodes) => {
+            let is_member = |process: &&Process| {
+                process.links.iter().any(|link| matches!(link, Observed::Known(id) if inodes.contains(&id.ino)))
+            };
+            processes.filter(is_member).map(|process| process.pid).collect()
+        }
+        Commands::All => processes.map(|process| process.pid).collect(),
+    };
+    while let Some(pid) = wanted.pop_first() {
+        let Ok(place) = scan.processes.binary_search_by_key(&pid, |process| process.pid) else { continue };
+        let process = &mut scan.processes[place];
+        if process.details != Observed::Hidden(Why::NotAsked) {
+            continue;
+        }
+        process.details = read(scan.proc, pid);
+        if let Observed::Known(details) = &process.details {
+            wanted.insert(details.parent);
+        }
+    }
+}
+
+/// Reads one process. Its namespaces were read before, so a process that took its number since is shown with the
+/// wrong command; nothing acts on it.
+fn read(proc: &Proc, pid: Pid) -> Observed<Box<Details>> {
+    let mut buffer = Vec::new();
+    let mut read = || -> std::io::Result<Option<Details>> {
+        proc.read(pid, "status", &mut buffer)?;
+        let status = Status::new(&buffer);
+        let (Some(parent), Some(uids)) = (status.parent(), status.uids()) else { return Ok(None) };
+        proc.read(pid, "cmdline", &mut buffer)?;
+        let command = match cmdline::join(&buffer) {
+            Some(command) => command,
+            None => {
+                proc.read(pid, "stat", &mut buffer)?;
+                stat::parse(&buffer).map(|stat| stat.comm).unwrap_or_default()
+            }
+        };
+        Ok(Some(Details { parent, uid: uids[1], command }))
+    };
+    match read() {
+        Ok(Some(details)) => Observed::Known(Box::new(details)),
+        Ok(None) => Observed::Hidden(Why::Unsupported),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ESRCH) => Observed::Gone,
+            errno => Observed::Hidden(Why::of_errno(errno.unwrap_or_default())),
+        },
+    }
+}

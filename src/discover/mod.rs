@@ -1,0 +1,179 @@
+//! The scan: fills a [`Snapshot`] from every place a namespace can be seen.
+//!
+//! One file per source, run in the order of [`SOURCES`]. Some look at one process after the other, and two threads share
+//! the processes; the others look at the machine once, afterwards. Each namespace that is met is pinned: a descriptor of
+//! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile ([`registry`]).
+
+mod bind_mounts;
+mod descriptors;
+mod details;
+mod hierarchy;
+mod net_ids;
+mod processes;
+mod registry;
+mod scope;
+mod sockets;
+mod threads;
+mod worker;
+
+pub use scope::{Commands, Scope};
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::id::{NamespaceId, Pid};
+use crate::kind::{NamespaceKind, NamespaceLink};
+use crate::model::{Hidden, Holder, Namespace, Observed, Process, Snapshot, Why};
+use crate::proc::Proc;
+use registry::Registry;
+use worker::{Visit, Worker};
+
+/// One place to look.
+struct Source {
+    /// Whether the scope wants it.
+    wanted: fn(&Scope) -> bool,
+    look: Look,
+}
+
+/// How a source looks.
+enum Look {
+    /// At one process.
+    Process(fn(&mut Worker<'_>, &mut Visit)),
+    /// At the machine, once the processes are known.
+    Machine(fn(&mut Scan<'_>)),
+}
+
+/// The sources in the order they run.
+static SOURCES: [Source; 7] = [
+    Source { wanted: |_| true, look: Look::Process(processes::look) },
+    Source { wanted: |scope| scope.threads, look: Look::Process(threads::look) },
+    Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
+    Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
+    Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
+    Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
+];
+
+/// A scan under way: what the sources share and fill.
+struct Scan<'a> {
+    scope: &'a Scope,
+    proc: &'a Proc,
+    registry: &'a Registry,
+    processes: Vec<Process>,
+    /// By the registry's index.
+    holders: Vec<(usize, Holder)>,
+    hidden: Hidden,
+    /// By the registry's index; filled by the hierarchy.
+    lineage: HashMap<usize, hierarchy::Lineage>,
+    /// By the registry's index.
+    net_ids: HashMap<usize, Observed<crate::model::NetId>>,
+}
+
+impl Snapshot {
+    /// Looks at the machine.
+    ///
+    /// A process that vanishes meanwhile is left out; what cannot be read is counted in [`Snapshot::hidden`]. The soft
+    /// limit of open files is raised to the hard one for the duration; where that is too low to pin every namespace,
+    /// the rest is listed unpinned. Two threads do the work and are joined before this returns.
+    ///
+    /// # Errors
+    /// There is no usable `/proc`.
+    pub fn capture(scope: &Scope) -> Result<Self> {
+        let inherited = descriptors::of_ourselves();
+        let proc = Proc::open()?;
+        let _limit = registry::RaisedLimit::raise();
+        let registry = Registry::new();
+        let pids = proc.pids()?;
+        let gathered = worker::visit_all(scope, &proc, &registry, &pids, &inherited);
+        let mut scan = Scan {
+            scope,
+            proc: &proc,
+            registry: &registry,
+            processes: gathered.processes,
+            holders: gathered.holders,
+            hidden: gathered.hidden,
+            lineage: HashMap::new(),
+            net_ids: HashMap::new(),
+        };
+        for source in &SOURCES {
+            if let Look::Machine(look) = source.look
+                && (source.wanted)(scope)
+            {
+                look(&mut scan);
+            }
+        }
+        Ok(scan.finish())
+    }
+}
+
+impl Scan<'_> {
+    /// Puts together what the sources found.
+    fn finish(mut self) -> Snapshot {
+        let mut namespaces: Vec<Namespace> = self
+            .registry
+            .entries()
+            .into_iter()
+            .enumerate()
+            .map(|(index, entry)| {
+                let lineage = self.lineage.remove(&index).unwrap_or(hierarchy::Lineage::not_asked(entry.kind));
+                Namespace {
+                    kind: entry.kind,
+                    id: entry.id,
+                    unique_id: entry.unique_id,
+                    owner: lineage.owner,
+                    parent: lineage.parent,
+                    creator: lineage.creator,
+                    net_id: (entry.kind == NamespaceKind::Net)
+                        .then(|| self.net_ids.remove(&index).unwrap_or(Observed::Hidden(Why::NotAsked))),
+                    members: Vec::new(),
+                    holders: Vec::new(),
+                }
+            })
+            .collect();
+        for (index, holder) in self.holders {
+            namespaces[index].holders.push(holder);
+        }
+        namespaces.sort_unstable_by_key(|namespace| namespace.id);
+        fill_members(&mut namespaces, &self.processes);
+        for namespace in &mut namespaces {
+            namespace.holders.sort_unstable();
+            namespace.holders.dedup();
+        }
+        // What was read only on the way to something else (mount namespaces for their bind mounts) is not listed.
+        namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind));
+        Snapshot { namespaces, processes: self.processes, hidden: self.hidden }
+    }
+}
+
+/// Enters every process into the namespaces its links lead to; `namespaces` ascend by id.
+fn fill_members(namespaces: &mut [Namespace], processes: &[Process]) {
+    let places: HashMap<NamespaceId, usize> =
+        namespaces.iter().enumerate().map(|(place, namespace)| (namespace.id, place)).collect();
+    for process in processes {
+        for link in NamespaceLink::ALL {
+            let Observed::Known(id) = process.links[link.index()] else { continue };
+            let Some(namespace) = places.get(&id).and_then(|place| namespaces.get_mut(*place)) else { continue };
+            match link {
+                NamespaceLink::Own(_) => namespace.members.push(process.pid),
+                NamespaceLink::ForChildren(kind) => {
+                    if process.links[kind as usize] != Observed::Known(id) {
+                        namespace.holders.push(Holder::ForChildren { pid: process.pid });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the lowest-numbered process in each namespace the snapshot under way has seen, by namespace.
+fn leads(processes: &[Process]) -> HashMap<NamespaceId, Pid> {
+    let mut leads = HashMap::new();
+    for process in processes {
+        for kind in NamespaceKind::ALL {
+            if let Observed::Known(id) = process.links[kind as usize] {
+                leads.entry(id).or_insert(process.pid);
+            }
+        }
+    }
+    leads
+}

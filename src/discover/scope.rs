@@ -1,0 +1,78 @@
+//! What a scan shall look at.
+
+use crate::kind::{KindSet, NamespaceKind};
+
+/// What a scan shall look at; the less, the faster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scope {
+    /// Which kinds of namespace.
+    pub kinds: KindSet,
+    /// Threads whose namespaces differ from their process's, and how many threads there are.
+    pub threads: bool,
+    /// Descriptors of namespaces and of processes.
+    pub descriptors: bool,
+    /// Network namespaces of sockets.
+    pub sockets: bool,
+    /// Bind mounts of namespace files, in every mount namespace we may read.
+    pub bind_mounts: bool,
+    /// Owners, parents, and ancestors without processes.
+    pub hierarchy: bool,
+    /// The numbers our own network namespace gives to others.
+    pub net_ids: bool,
+    /// Whose parent, uid and command line to read.
+    pub commands: Commands,
+}
+
+/// Whose parent, uid and command line to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Commands {
+    /// Nobody's.
+    None,
+    /// Those of the lowest process of each namespace, and of its ancestors.
+    Leads,
+    /// Those of every process in the namespaces with these inodes, and of its ancestors.
+    MembersOf(Vec<u64>),
+    /// Every process's.
+    All,
+}
+
+impl Scope {
+    /// Returns the scope that sees every namespace and everything that holds one, but for single threads.
+    pub fn everything() -> Self {
+        Self {
+            kinds: KindSet::ALL,
+            threads: false,
+            descriptors: true,
+            sockets: true,
+            bind_mounts: true,
+            hierarchy: true,
+            net_ids: false,
+            commands: Commands::Leads,
+        }
+    }
+
+    /// Returns the scope that sees processes and their namespaces alone.
+    pub fn processes() -> Self {
+        Self {
+            descriptors: false,
+            sockets: false,
+            bind_mounts: false,
+            hierarchy: false,
+            commands: Commands::None,
+            ..Self::everything()
+        }
+    }
+
+    /// The kinds that must be read of processes: mount namespaces also where their mount tables are wanted.
+    pub(super) fn kinds_to_read(&self) -> KindSet {
+        if self.bind_mounts { self.kinds.with(NamespaceKind::Mnt) } else { self.kinds }
+    }
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::everything()
+    }
+}

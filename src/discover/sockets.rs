@@ -1,0 +1,35 @@
+//! Sockets keep the network namespace they were made in, also when their process has left it.
+
+use std::os::fd::{AsFd, RawFd};
+
+use super::worker::{Visit, Worker};
+use crate::kind::NamespaceKind;
+use crate::model::{Holder, Observed, Subject, Why};
+use crate::sys::{pidfd, socket};
+
+/// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
+/// there the process itself is what holds it.
+pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
+    if !worker.scope.kinds.contains(NamespaceKind::Net) {
+        return;
+    }
+    let Some(pidfd) = &visit.pidfd else { return };
+    let namespace = match pidfd::getfd(pidfd.as_fd(), fd) {
+        None => return,
+        Some(duplicate) => duplicate.and_then(|socket| socket::network_namespace(socket.as_fd())),
+    };
+    let place = match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
+        Ok(place) => place,
+        Err(error) => {
+            let why = Why::of_errno(error.raw_os_error().unwrap_or_default());
+            // EBADF: closed meanwhile. ESRCH: the process ended.
+            if !matches!(why, Why::Failed(_)) && visit.hidden.is_none() {
+                worker.hide(Subject::Socket, why);
+            }
+            return;
+        }
+    };
+    if visit.process.links[NamespaceKind::Net as usize] != Observed::Known(place.id) {
+        worker.hold(place, Holder::Socket { pid: visit.process.pid, fd });
+    }
+}

@@ -1,0 +1,38 @@
+//! Threads in other namespaces than their process: setns(2) and unshare(2) act on one thread.
+
+use rustix::fs::{Mode, OFlags};
+
+use super::processes::{other_threads, read_link};
+use super::worker::{Visit, Worker};
+use crate::kind::NamespaceLink;
+use crate::model::{Holder, Observed, Subject, Why};
+
+/// Counts the threads of one process and enters those that differ from it.
+pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
+    let pid = visit.process.pid;
+    let tids = other_threads(worker, pid);
+    let leader = u32::from(!visit.process.leader_ended);
+    visit.process.threads = Observed::Known(tids.len() as u32 + leader);
+    if visit.hidden.is_some() {
+        return;
+    }
+    for tid in tids {
+        let path = format!("{pid}/task/{tid}/ns");
+        // A thread that vanishes is no loss.
+        let Ok(directory) = rustix::fs::openat(worker.proc, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+            continue;
+        };
+        for kind in worker.kinds.iter() {
+            match read_link(worker, &directory, NamespaceLink::Own(kind)) {
+                Ok(place) if visit.process.links[kind as usize] != Observed::Known(place.id) => {
+                    worker.hold(place, Holder::Thread { pid, tid });
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+                    worker.hide(Subject::Threads, Why::NotPermitted);
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+}

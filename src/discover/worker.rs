@@ -1,0 +1,174 @@
+//! The part of a scan that looks at one process after the other, shared out to two threads.
+
+use std::collections::HashSet;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::registry::{Known, Place, Registry};
+use super::{Look, SOURCES, Scope};
+use crate::id::Pid;
+use crate::kind::{KindSet, NamespaceKind};
+use crate::model::{Hidden, Holder, Process, Subject, Why};
+use crate::proc::Proc;
+use crate::sys::pidfd;
+
+/// More threads contend for the kernel's locks of /proc more than they gain.
+const THREADS: usize = 2;
+
+/// How many processes a thread takes at a time; with fewer than two such shares a second thread costs more than it
+/// saves.
+const SHARE: usize = 64;
+
+/// What one thread needs and gathers.
+pub(super) struct Worker<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) proc: &'a Proc,
+    pub(super) registry: &'a Registry,
+    /// The kinds to read of processes.
+    pub(super) kinds: KindSet,
+    /// Our own process, and the descriptors it had before the scan opened its own.
+    pub(super) me: Pid,
+    pub(super) inherited: &'a HashSet<RawFd>,
+    /// The device of pidfds, where the kernel gives them one of their own (since Linux 6.9).
+    pub(super) pidfd_device: Option<u64>,
+    /// Space that is used again for every process.
+    pub(super) buffer: Vec<u8>,
+    known: Known,
+    gathered: Gathered,
+}
+
+/// What the processes told.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) processes: Vec<Process>,
+    /// By the registry's index.
+    pub(super) holders: Vec<(usize, Holder)>,
+    pub(super) hidden: Hidden,
+}
+
+/// A process while it is looked at.
+pub(super) struct Visit {
+    pub(super) process: Process,
+    /// Pins the process; `None` where the kernel or our /proc does not allow it.
+    pub(super) pidfd: Option<OwnedFd>,
+    /// It vanished; nothing of it is kept.
+    pub(super) gone: bool,
+    /// Why its namespaces cannot be read, where they cannot.
+    pub(super) hidden: Option<Why>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(scope: &'a Scope, proc: &'a Proc, registry: &'a Registry, inherited: &'a HashSet<RawFd>) -> Self {
+        let me = std::process::id() as Pid;
+        // Before Linux 6.9 pidfds share their device with every other anonymous file.
+        let pidfd_device = pidfd::open(me)
+            .and_then(Result::ok)
+            .and_then(|pidfd| {
+                rustix::fs::fstatfs(&pidfd).is_ok_and(|fs| fs.f_type as u64 == PIDFS_MAGIC).then_some(pidfd)
+            })
+            .and_then(|pidfd| rustix::fs::fstat(&pidfd).ok())
+            .map(|stat| stat.st_dev);
+        Self {
+            scope,
+            proc,
+            registry,
+            kinds: scope.kinds_to_read(),
+            me,
+            inherited,
+            pidfd_device,
+            buffer: Vec::with_capacity(4096),
+            known: Known::default(),
+            gathered: Gathered::default(),
+        }
+    }
+
+    fn visit(&mut self, pid: Pid) {
+        let pidfd = if self.proc.is_of_our_pid_namespace() { pidfd::open(pid) } else { None };
+        let (pidfd, gone) = match pidfd {
+            Some(Err(error)) => (None, error.raw_os_error() == Some(libc::ESRCH)),
+            Some(Ok(pidfd)) => (Some(pidfd), false),
+            None => (None, false),
+        };
+        let mut visit = Visit { process: Process::new(pid), pidfd, gone, hidden: None };
+        for source in &SOURCES {
+            if let Look::Process(look) = source.look
+                && !visit.gone
+                && (source.wanted)(self.scope)
+            {
+                look(self, &mut visit);
+            }
+        }
+        if visit.gone {
+            return;
+        }
+        if let Some(why) = visit.hidden {
+            self.hide(Subject::Process, why);
+        }
+        self.gathered.processes.push(visit.process);
+    }
+
+    /// Enters a namespace that was opened.
+    pub(super) fn adopt(&mut self, fd: OwnedFd, kind: NamespaceKind) -> std::io::Result<Place> {
+        self.registry.adopt(fd, kind, &mut self.known)
+    }
+
+    /// Returns where the namespace with this inode stands, if this thread has met it.
+    pub(super) fn known(&self, ino: u64) -> Option<Place> {
+        self.known.by_inode(ino)
+    }
+
+    pub(super) fn hold(&mut self, place: Place, holder: Holder) {
+        self.gathered.holders.push((place.index, holder));
+    }
+
+    pub(super) fn hide(&mut self, subject: Subject, why: Why) {
+        self.gathered.hidden.add(subject, why);
+    }
+}
+
+/// `PID_FS_MAGIC` of statfs(2).
+const PIDFS_MAGIC: u64 = 0x5049_4446;
+
+/// Looks at every process with every source that wants to.
+pub(super) fn visit_all(
+    scope: &Scope,
+    proc: &Proc,
+    registry: &Registry,
+    pids: &[Pid],
+    inherited: &HashSet<RawFd>,
+) -> Gathered {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut worker = Worker::new(scope, proc, registry, inherited);
+        loop {
+            let start = next.fetch_add(SHARE, Ordering::Relaxed);
+            let Some(share) = pids.get(start..pids.len().min(start + SHARE)) else { break };
+            share.iter().for_each(|pid| worker.visit(*pid));
+        }
+        worker.gathered
+    };
+    let threads = THREADS.min(pids.len().div_ceil(SHARE));
+    let mut all = std::thread::scope(|threads_scope| {
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().name("scan".into()).spawn_scoped(threads_scope, work).ok())
+            .collect();
+        let mut all = work();
+        for other in others {
+            match other.join() {
+                Ok(gathered) => all.merge(gathered),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.processes.sort_unstable_by_key(|process| process.pid);
+    all
+}
+
+impl Gathered {
+    fn merge(&mut self, other: Self) {
+        self.processes.extend(other.processes);
+        self.holders.extend(other.holders);
+        self.hidden.merge(&other.hidden);
+    }
+}

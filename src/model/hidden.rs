@@ -1,0 +1,86 @@
+//! What a scan could not see, counted per reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Why;
+
+/// What sort of thing stayed out of sight.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A process, or some of its namespaces.
+    Process,
+    /// The descriptors of a process.
+    Descriptors,
+    /// A socket: its network namespace.
+    Socket,
+    /// The threads of a process.
+    Threads,
+    /// The mounts of a mount namespace.
+    MountTable,
+    /// Whether there are namespaces beyond those met.
+    MountNamespaces,
+}
+
+impl Subject {
+    /// Returns a short name that never changes, for JSON keys.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Process => "processes",
+            Self::Descriptors => "descriptors",
+            Self::Socket => "sockets",
+            Self::Threads => "threads",
+            Self::MountTable => "mount_tables",
+            Self::MountNamespaces => "mount_namespaces",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "processes",
+            Self::Descriptors => "processes' descriptors",
+            Self::Socket => "sockets",
+            Self::Threads => "processes' threads",
+            Self::MountTable => "mount tables",
+            Self::MountNamespaces => "mount namespaces without processes",
+        })
+    }
+}
+
+/// How many things of each sort stayed out of sight, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    counts: BTreeMap<(Subject, Why), u64>,
+}
+
+impl Hidden {
+    /// Counts one more.
+    pub fn add(&mut self, subject: Subject, why: Why) {
+        *self.counts.entry((subject, why)).or_default() += 1;
+    }
+
+    /// Adds all that `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, count) in &other.counts {
+            *self.counts.entry(*key).or_default() += count;
+        }
+    }
+
+    /// Returns sort, reason and count of everything hidden.
+    pub fn iter(&self) -> impl Iterator<Item = (Subject, Why, u64)> {
+        self.counts.iter().map(|((subject, why), count)| (*subject, *why, *count))
+    }
+
+    /// Returns how many of one sort are hidden, whatever the reason.
+    pub fn count(&self, subject: Subject) -> u64 {
+        self.iter().filter(|(of, _, _)| *of == subject).map(|(_, _, count)| count).sum()
+    }
+
+    /// Tells whether nothing was hidden.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}

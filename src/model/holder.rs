@@ -1,0 +1,104 @@
+//! What keeps a namespace alive, besides the processes in it.
+
+use std::os::fd::RawFd;
+
+use crate::id::{NamespaceId, Pid};
+
+/// One thing that keeps a namespace alive. The processes in it are [`members`](super::Namespace::members).
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A thread that is in it while its process's leader is not.
+    Thread {
+        /// The process.
+        pid: Pid,
+        /// The thread.
+        tid: Pid,
+    },
+    /// A process whose future children will be in it (`pid_for_children`, `time_for_children`).
+    ForChildren {
+        /// The process.
+        pid: Pid,
+    },
+    /// A descriptor of the namespace's file.
+    Descriptor {
+        /// The process.
+        pid: Pid,
+        /// The number of the descriptor.
+        fd: RawFd,
+    },
+    /// A descriptor of a process: it pins the process's number, hence the pid namespace the number lives in.
+    Pidfd {
+        /// The process that has the descriptor.
+        pid: Pid,
+        /// The number of the descriptor.
+        fd: RawFd,
+    },
+    /// A socket made in this network namespace, held by a process of another.
+    Socket {
+        /// The process.
+        pid: Pid,
+        /// The number of the descriptor.
+        fd: RawFd,
+    },
+    /// A bind mount of the namespace's file.
+    Mount {
+        /// The mount namespace the mount is in.
+        mount_namespace: NamespaceId,
+        /// Whether that is the mount namespace of whoever scanned.
+        ours: bool,
+        /// Where it is mounted there.
+        mount_point: Vec<u8>,
+    },
+    /// A child of this pid or user namespace.
+    Child(NamespaceId),
+    /// A namespace that this user namespace owns.
+    Owned(NamespaceId),
+}
+
+/// The sorts of [`Holder`], for counting.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are the variants of Holder")]
+pub enum HolderKind {
+    Thread,
+    ForChildren,
+    Descriptor,
+    Pidfd,
+    Socket,
+    Mount,
+    Child,
+    Owned,
+}
+
+impl Holder {
+    /// Returns which sort it is.
+    pub fn kind(&self) -> HolderKind {
+        match self {
+            Self::Thread { .. } => HolderKind::Thread,
+            Self::ForChildren { .. } => HolderKind::ForChildren,
+            Self::Descriptor { .. } => HolderKind::Descriptor,
+            Self::Pidfd { .. } => HolderKind::Pidfd,
+            Self::Socket { .. } => HolderKind::Socket,
+            Self::Mount { .. } => HolderKind::Mount,
+            Self::Child(_) => HolderKind::Child,
+            Self::Owned(_) => HolderKind::Owned,
+        }
+    }
+}
+
+impl HolderKind {
+    /// Returns the word for one and for several: `fd`, `fds`.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Thread => ("thread", "threads"),
+            Self::ForChildren => ("for children", "for children"),
+            Self::Descriptor => ("fd", "fds"),
+            Self::Pidfd => ("pidfd", "pidfds"),
+            Self::Socket => ("socket", "sockets"),
+            Self::Mount => ("mount", "mounts"),
+            Self::Child => ("child", "children"),
+            Self::Owned => ("owned", "owned"),
+        }
+    }
+}

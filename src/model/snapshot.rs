@@ -1,0 +1,52 @@
+//! Everything one scan saw.
+
+use super::{Hidden, Namespace, Process};
+use crate::id::{NamespaceId, Pid};
+
+/// The namespaces and processes of the machine at one moment, as far as the [`Scope`](crate::discover::Scope) asked.
+///
+/// Made by [`Snapshot::capture`]. A namespace that is gone by the time it is read is still in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The namespaces, ascending by inode.
+    pub(crate) namespaces: Vec<Namespace>,
+    /// The processes, ascending by id.
+    pub(crate) processes: Vec<Process>,
+    /// What stayed out of sight.
+    pub(crate) hidden: Hidden,
+}
+
+impl Snapshot {
+    /// Returns the namespaces, ascending by inode.
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// Returns the processes, ascending by id.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// Returns what stayed out of sight, and why.
+    pub fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// Returns the namespace with this id, if it was seen.
+    pub fn namespace(&self, id: NamespaceId) -> Option<&Namespace> {
+        let found = self.namespaces.binary_search_by_key(&id, |namespace| namespace.id).ok()?;
+        self.namespaces.get(found)
+    }
+
+    /// Returns the namespace with this inode, if it was seen.
+    pub fn namespace_by_inode(&self, ino: u64) -> Option<&Namespace> {
+        let found = self.namespaces.binary_search_by_key(&ino, |namespace| namespace.id.ino).ok()?;
+        self.namespaces.get(found)
+    }
+
+    /// Returns the process with this id, if it was seen.
+    pub fn process(&self, pid: Pid) -> Option<&Process> {
+        let found = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
+        self.processes.get(found)
+    }
+}

@@ -1,0 +1,525 @@
+//! Filter expressions over columns, in the language of scols-filter(5) that lsns takes: `NPROCS > 1 && TYPE == "net"`.
+//!
+//! ```text
+//! expr: expr || expr | expr && expr | ! expr | ( expr ) | operand [compare operand]     (also OR, AND, NOT)
+//! compare: == != < <= > >= =~ !~                                                        (also EQ NE LT LE GT GE)
+//! operand: 42 | 4K | 1.5 | "text" | 'text' | true | false | COLUMN
+//! ```
+//!
+//! A comparison with a cell that is empty or unknown is false, so `PID < 10` does not select what has no process.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use regex_lite::Regex;
+
+/// The value of a cell, as a filter compares it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Empty or unknown.
+    Nothing,
+    /// A number.
+    Integer(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// True or false.
+    Flag(bool),
+}
+
+/// A parsed filter. Columns stand for the indices that the parser's `column` function gave.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    root: Expression,
+    columns: Vec<usize>,
+}
+
+/// A malformed filter: what was wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterError {
+    /// What was wrong.
+    pub message: String,
+    /// The filter.
+    pub text: String,
+    /// The place in it, in characters from 0.
+    pub at: usize,
+}
+
+impl fmt::Display for FilterError {
+    /// Two lines below the message show the filter, and a caret at the place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.text.replace(char::is_control, " ");
+        write!(f, "{}\n  {shown}\n  {:>width$}", self.message, "^", width = self.at + 1)
+    }
+}
+
+impl std::error::Error for FilterError {}
+
+#[derive(Clone, Debug)]
+enum Expression {
+    Or(Box<Self>, Box<Self>),
+    And(Box<Self>, Box<Self>),
+    Not(Box<Self>),
+    Is(Operand),
+    Compare(Operand, Comparison, Operand),
+    Matches(Operand, Regex),
+}
+
+#[derive(Clone, Debug)]
+enum Operand {
+    Literal(Value),
+    Column(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Or,
+    And,
+    Not,
+    Open,
+    Close,
+    Compare(Comparison),
+    Matches,
+    MatchesNot,
+    Literal(Value),
+    Name(String),
+}
+
+/// Nesting deeper than this is refused, so that no filter can exhaust the stack.
+const DEEPEST: usize = 200;
+
+impl Filter {
+    /// Parses a filter; `column` gives the index of a column's name, however it is capitalised.
+    ///
+    /// # Errors
+    /// The text is no filter, names an unknown column, or holds a malformed regular expression.
+    pub fn parse(text: &str, column: &dyn Fn(&str) -> Option<usize>) -> Result<Self, FilterError> {
+        let tokens = Scanner { text, at: 0 }.all()?;
+        let mut parser = Parser { text, tokens, next: 0, depth: 0, column, columns: Vec::new() };
+        let root = parser.either()?;
+        match parser.tokens.get(parser.next) {
+            None => Ok(Self { root, columns: parser.columns }),
+            Some(_) => Err(parser.error("expected an operator such as &&")),
+        }
+    }
+
+    /// Returns the indices of the columns that the filter looks at.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Tells whether a row passes; `cell` gives the value of a column.
+    pub fn accepts(&self, cell: &dyn Fn(usize) -> Value) -> bool {
+        self.root.holds(cell)
+    }
+}
+
+impl Expression {
+    fn holds(&self, cell: &dyn Fn(usize) -> Value) -> bool {
+        match self {
+            Self::Or(left, right) => left.holds(cell) || right.holds(cell),
+            Self::And(left, right) => left.holds(cell) && right.holds(cell),
+            Self::Not(inner) => !inner.holds(cell),
+            Self::Is(operand) => match operand.value(cell) {
+                Value::Nothing => false,
+                Value::Integer(number) => number != 0,
+                Value::Float(number) => number != 0.0,
+                Value::Text(text) => !text.is_empty(),
+                Value::Flag(flag) => flag,
+            },
+            Self::Compare(left, comparison, right) => {
+                let order = compare(&left.value(cell), &right.value(cell));
+                order.is_some_and(|order| comparison.accepts(order))
+            }
+            Self::Matches(operand, regex) => text_of(&operand.value(cell)).is_some_and(|text| regex.is_match(&text)),
+        }
+    }
+}
+
+impl Operand {
+    fn value(&self, cell: &dyn Fn(usize) -> Value) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Column(index) => cell(*index),
+        }
+    }
+}
+
+impl Comparison {
+    fn accepts(self, order: Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+}
+
+/// Compares as numbers where both sides are numbers or read as such, else as text; `None` where one is nothing.
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    if let (Value::Integer(left), Value::Integer(right)) = (left, right) {
+        return Some(left.cmp(right));
+    }
+    let either_is_number =
+        [left, right].iter().any(|value| matches!(value, Value::Integer(_) | Value::Float(_) | Value::Flag(_)));
+    match (number_of(left), number_of(right)) {
+        (Some(left), Some(right)) if either_is_number => left.partial_cmp(&right),
+        _ => Some(text_of(left)?.cmp(&text_of(right)?)),
+    }
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Nothing => None,
+        Value::Integer(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) => text.parse().ok(),
+        Value::Flag(flag) => Some(f64::from(u8::from(*flag))),
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Nothing => None,
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Text(text) => Some(text.clone()),
+        Value::Flag(flag) => Some(flag.to_string()),
+    }
+}
+
+/// Cuts the text into tokens.
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// The operators made of signs; a longer one stands before its prefix.
+const SIGNS: [(&str, Token); 14] = [
+    ("||", Token::Or),
+    ("&&", Token::And),
+    ("==", Token::Compare(Comparison::Equal)),
+    ("!=", Token::Compare(Comparison::NotEqual)),
+    ("<=", Token::Compare(Comparison::LessOrEqual)),
+    (">=", Token::Compare(Comparison::GreaterOrEqual)),
+    ("=~", Token::Matches),
+    ("!~", Token::MatchesNot),
+    ("<", Token::Compare(Comparison::Less)),
+    (">", Token::Compare(Comparison::Greater)),
+    ("!", Token::Not),
+    ("(", Token::Open),
+    (")", Token::Close),
+    ("=", Token::Compare(Comparison::Equal)),
+];
+
+/// The operators made of letters, and the flags.
+const WORDS: [(&str, Token); 11] = [
+    ("OR", Token::Or),
+    ("AND", Token::And),
+    ("NOT", Token::Not),
+    ("EQ", Token::Compare(Comparison::Equal)),
+    ("NE", Token::Compare(Comparison::NotEqual)),
+    ("LE", Token::Compare(Comparison::LessOrEqual)),
+    ("LT", Token::Compare(Comparison::Less)),
+    ("GE", Token::Compare(Comparison::GreaterOrEqual)),
+    ("GT", Token::Compare(Comparison::Greater)),
+    ("TRUE", Token::Literal(Value::Flag(true))),
+    ("FALSE", Token::Literal(Value::Flag(false))),
+];
+
+impl Scanner<'_> {
+    /// Returns every token with its place in bytes.
+    fn all(mut self) -> Result<Vec<(usize, Token)>, FilterError> {
+        let mut tokens = Vec::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let trimmed = rest.trim_start();
+            self.at += rest.len() - trimmed.len();
+            let start = self.at;
+            let Some(first) = trimmed.chars().next() else { return Ok(tokens) };
+            let token = if let Some((sign, token)) = SIGNS.iter().find(|(sign, _)| trimmed.starts_with(sign)) {
+                self.at += sign.len();
+                token.clone()
+            } else if matches!(first, '"' | '\'') {
+                self.text_in(first)?
+            } else if first.is_ascii_digit() {
+                self.number()?
+            } else if first.is_ascii_alphabetic() {
+                self.word()
+            } else {
+                return Err(error(self.text, start, format!("unexpected {first:?}")));
+            };
+            tokens.push((start, token));
+        }
+    }
+
+    fn text_in(&mut self, quote: char) -> Result<Token, FilterError> {
+        let start = self.at;
+        let inner = &self.text[start + 1..];
+        let end = inner.find(quote).ok_or_else(|| error(self.text, start, "the text has no closing quote"))?;
+        self.at = start + 1 + end + 1;
+        Ok(Token::Literal(Value::Text(inner[..end].to_owned())))
+    }
+
+    /// Takes characters as long as `belongs` says so.
+    fn take(&mut self, belongs: impl Fn(char) -> bool) -> &str {
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    fn number(&mut self) -> Result<Token, FilterError> {
+        let start = self.at;
+        let text = self.take(|c| c.is_ascii_alphanumeric() || c == '.').to_owned();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = text[digits.len()..].strip_suffix("iB").unwrap_or(&text[digits.len()..]);
+        let malformed = || error(self.text, start, "malformed number");
+        let factor = match unit {
+            "" if digits.len() == text.len() => 1,
+            // Units count in powers of 1024.
+            unit => {
+                let power = ["K", "M", "G", "T", "P", "E"].iter().position(|name| *name == unit);
+                1i64 << (10 * (power.ok_or_else(malformed)? + 1))
+            }
+        };
+        if let Ok(number) = digits.parse::<i64>() {
+            let number = number.checked_mul(factor).ok_or_else(malformed)?;
+            return Ok(Token::Literal(Value::Integer(number)));
+        }
+        let number = digits.parse::<f64>().map_err(|_| malformed())?;
+        Ok(Token::Literal(Value::Float(number * factor as f64)))
+    }
+
+    fn word(&mut self) -> Token {
+        let word = self.take(|c| c.is_ascii_alphanumeric() || "_.%:/-".contains(c));
+        let known = WORDS.iter().find(|(name, _)| {
+            // Operators are written in capitals; "true" and "false" in either way.
+            *name == word || (name.to_ascii_lowercase() == word && matches!(word, "true" | "false"))
+        });
+        known.map_or_else(|| Token::Name(word.to_owned()), |(_, token)| token.clone())
+    }
+}
+
+fn error(text: &str, at_byte: usize, message: impl Into<String>) -> FilterError {
+    let at = text[..at_byte.min(text.len())].chars().count();
+    FilterError { message: message.into(), text: text.to_owned(), at }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<(usize, Token)>,
+    next: usize,
+    depth: usize,
+    column: &'a dyn Fn(&str) -> Option<usize>,
+    columns: Vec<usize>,
+}
+
+impl Parser<'_> {
+    /// An error at the next token, or behind the last.
+    fn error(&self, message: impl Into<String>) -> FilterError {
+        let at = self.tokens.get(self.next).map_or(self.text.trim_end().len(), |(at, _)| *at);
+        error(self.text, at, message)
+    }
+
+    fn take(&mut self, token: &Token) -> bool {
+        let found = self.tokens.get(self.next).is_some_and(|(_, next)| next == token);
+        self.next += usize::from(found);
+        found
+    }
+
+    fn either(&mut self) -> Result<Expression, FilterError> {
+        let mut left = self.both()?;
+        while self.take(&Token::Or) {
+            left = Expression::Or(Box::new(left), Box::new(self.both()?));
+        }
+        Ok(left)
+    }
+
+    fn both(&mut self) -> Result<Expression, FilterError> {
+        let mut left = self.single()?;
+        while self.take(&Token::And) {
+            left = Expression::And(Box::new(left), Box::new(self.single()?));
+        }
+        Ok(left)
+    }
+
+    fn single(&mut self) -> Result<Expression, FilterError> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.error("nested too deeply"));
+        }
+        let expression = if self.take(&Token::Not) {
+            Expression::Not(Box::new(self.single()?))
+        } else if self.take(&Token::Open) {
+            let inner = self.either()?;
+            if !self.take(&Token::Close) {
+                return Err(self.error("expected a closing parenthesis"));
+            }
+            inner
+        } else {
+            self.comparison()?
+        };
+        self.depth -= 1;
+        Ok(expression)
+    }
+
+    fn comparison(&mut self) -> Result<Expression, FilterError> {
+        let left = self.operand()?;
+        match self.tokens.get(self.next).map(|(_, token)| token.clone()) {
+            Some(Token::Compare(comparison)) => {
+                self.next += 1;
+                Ok(Expression::Compare(left, comparison, self.operand()?))
+            }
+            Some(token @ (Token::Matches | Token::MatchesNot)) => {
+                self.next += 1;
+                let regex = self.regex()?;
+                let matches = Expression::Matches(left, regex);
+                Ok(if token == Token::Matches { matches } else { Expression::Not(Box::new(matches)) })
+            }
+            _ => Ok(Expression::Is(left)),
+        }
+    }
+
+    fn regex(&mut self) -> Result<Regex, FilterError> {
+        let Some((_, Token::Literal(Value::Text(pattern)))) = self.tokens.get(self.next) else {
+            return Err(self.error("expected a regular expression in quotes"));
+        };
+        let regex = Regex::new(pattern).map_err(|why| self.error(format!("malformed regular expression: {why}")))?;
+        self.next += 1;
+        Ok(regex)
+    }
+
+    fn operand(&mut self) -> Result<Operand, FilterError> {
+        match self.tokens.get(self.next) {
+            Some((_, Token::Literal(value))) => {
+                let value = value.clone();
+                self.next += 1;
+                Ok(Operand::Literal(value))
+            }
+            Some((_, Token::Name(name))) => {
+                let unknown = || self.error(format!("unknown column {name:?}"));
+                let index = (self.column)(name).ok_or_else(unknown)?;
+                self.next += 1;
+                self.columns.push(index);
+                Ok(Operand::Column(index))
+            }
+            _ => Err(self.error("expected a column or a value")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [&str; 4] = ["NPROCS", "TYPE", "PID", "COMMAND"];
+
+    fn column(name: &str) -> Option<usize> {
+        COLUMNS.iter().position(|column| column.eq_ignore_ascii_case(name))
+    }
+
+    fn accepts(filter: &str) -> bool {
+        let row = [Value::Integer(3), Value::Text("net".into()), Value::Nothing, Value::Text("sleep 100".into())];
+        Filter::parse(filter, &column).unwrap().accepts(&|index| row[index].clone())
+    }
+
+    #[test]
+    fn each_operator_means_what_it_says() {
+        for filter in [
+            "NPROCS == 3",
+            "NPROCS EQ 3",
+            "NPROCS != 4",
+            "NPROCS NE 4",
+            "NPROCS < 4",
+            "NPROCS LT 4",
+            "NPROCS <= 3",
+            "NPROCS LE 3",
+            "NPROCS > 2",
+            "NPROCS GT 2",
+            "NPROCS >= 3",
+            "NPROCS GE 3",
+            "TYPE == \"net\"",
+            "TYPE == 'net'",
+            "type =~ \"^n.t$\"",
+            "TYPE !~ \"mnt\"",
+            "COMMAND =~ 'sleep [0-9]+'",
+            "NPROCS",
+            "true",
+            "!FALSE",
+            "NOT false",
+            "NPROCS > 1 && TYPE == \"net\"",
+            "NPROCS > 9 || TYPE == 'net'",
+            "!(NPROCS > 9 AND TYPE == 'net')",
+            "NPROCS < 1K",
+            "NPROCS < 1KiB",
+            "NPROCS > 2.5",
+            "'3' == NPROCS",
+            "1 == 1 || 1 == 2 && 1 == 3",
+            "!PID",
+            "NPROCS != 'x'",
+        ] {
+            assert!(accepts(filter), "{filter}");
+            assert!(!accepts(&format!("!({filter})")), "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_compares_with_nothing() {
+        for filter in ["PID < 10", "PID >= 0", "PID == 0", "PID =~ '.*'", "PID"] {
+            assert!(!accepts(filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_its_place() {
+        for (filter, at, message) in [
+            ("NPROCS >", 8, "expected a column or a value"),
+            ("NPROCS > 1 &&", 13, "expected a column or a value"),
+            ("größe > 1", 2, "unexpected 'ö'"),
+            ("SIZE > 1", 0, "unknown column \"SIZE\""),
+            ("(NPROCS > 1", 11, "expected a closing parenthesis"),
+            ("NPROCS 1", 7, "expected an operator such as &&"),
+            ("TYPE == \"net", 8, "the text has no closing quote"),
+            ("TYPE =~ 5", 8, "expected a regular expression in quotes"),
+            ("NPROCS > 5X", 9, "malformed number"),
+            ("", 0, "expected a column or a value"),
+        ] {
+            let error = Filter::parse(filter, &column).unwrap_err();
+            assert_eq!((error.at, error.message.as_str()), (at, message), "{filter}");
+        }
+        let shown = Filter::parse("TYPE > ?", &column).unwrap_err().to_string();
+        assert_eq!(shown, "unexpected '?'\n  TYPE > ?\n         ^");
+    }
+
+    #[test]
+    fn a_filter_tells_its_columns() {
+        assert_eq!(Filter::parse("PID > 1 || command == 'x'", &column).unwrap().columns(), [2, 3]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text: String) {
+            let _ = Filter::parse(&text, &column).map_err(|error| error.to_string());
+        }
+
+        #[test]
+        fn nearly_right_text_never_panics(text in "[A-Z0-9 ()!&|=~<>\"'.-]{0,40}") {
+            let _ = Filter::parse(&text, &column).map(|filter| filter.accepts(&|_| Value::Nothing));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Questions to data already gathered: pure, no I/O.
+
+pub mod filter;
+pub mod tree;
