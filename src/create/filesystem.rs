@@ -54,6 +54,18 @@ impl TargetPath {
         self.prefixes.last().map_or(c".", CString::as_c_str)
     }
 
+    /// Returns the absolute path of `name` in the directory this leads to.
+    pub(super) fn below(&self, name: &str) -> CString {
+        let mut path = b"/".to_vec();
+        if let Some(prefix) = self.prefixes.last() {
+            path.extend_from_slice(prefix.to_bytes());
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.as_bytes());
+        // Neither part holds a NUL.
+        CString::new(path).unwrap_or_default()
+    }
+
     /// Returns the path that leads to the directory above, and the last component; `None` for the root itself.
     pub(super) fn parent(&self) -> Option<(Self, &CStr)> {
         let count = self.names.len().checked_sub(1)?;

@@ -1,4 +1,17 @@
-//! Creates namespaces and runs a command in them.
+//! Creates namespaces, sets them up, and runs a command in them.
+//!
+//! A [`Request`] says what is wanted; [`Facts::gather`] reads what must be known of the machine; [`Plan::new`], pure,
+//! settles every step and refuses what cannot work.
+
+mod facts;
 mod filesystem;
 pub mod idmap;
 mod mounts;
+mod plan;
+mod request;
+mod usage;
+
+pub use facts::{Facts, IdFacts};
+pub use filesystem::{Operation, TargetPath};
+pub use plan::{Action, Clock, MapWriter, Place, Plan, Step};
+pub use request::{Capabilities, Ids, Propagation, Request, Root};
