@@ -27,6 +27,8 @@ pub struct Facts {
     pub groups: IdFacts,
     /// The kernel's release.
     pub kernel: (u32, u32),
+    /// How many supplementary groups we have, where it matters.
+    pub supplementary_groups: usize,
     /// Our mounts, where they matter.
     pub mounts: Vec<Mount>,
 }
@@ -68,6 +70,9 @@ impl Facts {
                 capabilities.contains(CapabilitySet::SETGID),
                 &request.groups,
             )?;
+        }
+        if request.group.is_some() {
+            facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }
         let may_leak = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
         if may_leak || request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {

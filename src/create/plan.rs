@@ -126,8 +126,13 @@ pub enum Action {
     StartInit,
     /// Takes capabilities out of reach.
     Bound(Capabilities),
-    /// Drops supplementary groups and changes the group id.
-    SetGroup(u32),
+    /// Changes the group id.
+    SetGroup {
+        /// The new one.
+        gid: u32,
+        /// Whether the supplementary groups go, which a user namespace that denies setgroups(2) does not let them.
+        drop_groups: bool,
+    },
     /// Changes the user id.
     SetUser(u32),
     /// Sets what capabilities the exec keeps.
@@ -340,8 +345,8 @@ impl Plan {
             self.push(Place::Command, Action::Bound(capabilities));
         }
         // The group first: a user who is not root may not change it.
-        if let Some(group) = request.group {
-            self.push(Place::Command, Action::SetGroup(group));
+        if let Some(gid) = request.group {
+            self.push(Place::Command, Action::SetGroup { gid, drop_groups: setgroups(request) != Some(false) });
         }
         if let Some(user) = request.user {
             self.push(Place::Command, Action::SetUser(user));
@@ -392,7 +397,19 @@ fn with_writer(kind: IdKind, map: Vec<IdRange>, facts: &Facts, setgroups: Option
 }
 
 fn warnings(request: &Request, facts: &Facts) -> Vec<String> {
-    let leaks = |target: String| {
+    let mut warnings = leaks(request, facts);
+    if request.group.is_some() && setgroups(request) == Some(false) && facts.supplementary_groups > 0 {
+        warnings.push(format!(
+            "the {} supplementary groups stay: setgroups is denied in the user namespace",
+            facts.supplementary_groups
+        ));
+    }
+    warnings
+}
+
+/// What would show in the outer mount namespace.
+fn leaks(request: &Request, facts: &Facts) -> Vec<String> {
+    let leak = |target: String| {
         let mount = facts.shared_mount_above(&target)?;
         Some(format!(
             "{target} lies on the mount {}, which is shared with the outer mount namespace: what is mounted there \
@@ -408,7 +425,7 @@ fn warnings(request: &Request, facts: &Facts) -> Vec<String> {
     }
     let base = request.root.as_ref().map_or(String::new(), |root| root.dir.to_string_lossy().into_owned());
     let mounting = request.operations.iter().filter(|operation| operation.mounts());
-    mounting.filter_map(|operation| leaks(format!("{}{}", base.trim_end_matches('/'), operation.target()))).collect()
+    mounting.filter_map(|operation| leak(format!("{}{}", base.trim_end_matches('/'), operation.target()))).collect()
 }
 
 impl fmt::Display for Action {
@@ -455,7 +472,8 @@ impl fmt::Display for Action {
             Self::Persist(kind, file) => write!(f, "bind the {kind} namespace to {}", bytes(file.as_os_str())),
             Self::StartInit => f.write_str("stay as init, and start the command as its child"),
             Self::Bound(_) => f.write_str("take capabilities out of reach"),
-            Self::SetGroup(gid) => write!(f, "become gid {gid} without supplementary groups"),
+            Self::SetGroup { gid, drop_groups: true } => write!(f, "become gid {gid} without supplementary groups"),
+            Self::SetGroup { gid, drop_groups: false } => write!(f, "become gid {gid}"),
             Self::SetUser(uid) => write!(f, "become uid {uid}"),
             Self::Keep { capabilities: None } => f.write_str("keep the capabilities over the exec"),
             Self::Keep { capabilities: Some(_) } => f.write_str("hold the capabilities asked for"),

@@ -4,6 +4,7 @@
 //! [`probe::Interface`], tried once and then remembered, and the callers have a fallback.
 #![allow(unsafe_code)]
 
+pub(crate) mod create;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;

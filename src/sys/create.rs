@@ -1,0 +1,96 @@
+//! Making processes in new namespaces: clone3(2), unshare(2), and what is set up in them that no crate wraps.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use super::check;
+use super::probe::Interface;
+use crate::id::Pid;
+
+pub(crate) static CLONE3: Interface = Interface::new("clone3(2)", "5.3", "clone(2)");
+
+/// `struct clone_args`, as of its first version.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Which side of the cloning we are on.
+#[derive(Debug)]
+pub(crate) enum Cloned {
+    /// The new process.
+    Child,
+    /// The old one, with the number of the new and, since Linux 5.2, its pidfd.
+    Parent(Pid, Option<OwnedFd>),
+}
+
+/// Makes a child process, a copy of us, in new namespaces of the kinds that `flags` (`CLONE_NEW*`) name. As a
+/// `sibling` it is a child of our parent instead.
+pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
+    let sibling_flag = if sibling { libc::CLONE_PARENT as u32 } else { 0 };
+    // A sibling's end is signalled as ours is.
+    let exit_signal = if sibling { 0 } else { libc::SIGCHLD as u32 };
+    let mut pidfd: libc::c_int = -1;
+    let made = CLONE3.attempt(|| {
+        let arguments = CloneArguments {
+            flags: u64::from(flags | sibling_flag) | libc::CLONE_PIDFD as u64,
+            pidfd: (&raw mut pidfd).addr() as u64,
+            exit_signal: exit_signal.into(),
+            ..CloneArguments::default()
+        };
+        // SAFETY: without CLONE_VM the child has its own copy of our memory and runs on its copy of this stack, as after
+        // a fork. The kernel reads the structure, whose size is told, and writes one descriptor to `pidfd`.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone3, (&raw const arguments).expose_provenance(), size_of::<CloneArguments>())
+        };
+        check(pid as libc::c_int)
+    });
+    let pid = match made {
+        Some(pid) => pid?,
+        None => {
+            // SAFETY: as above. The kernel takes flags and exit signal in the first argument on every architecture nstool
+            // is for, and the others, all zero, are unused.
+            let pid = unsafe { libc::syscall(libc::SYS_clone, flags | sibling_flag | exit_signal, 0, 0, 0, 0) };
+            check(pid as libc::c_int)?
+        }
+    };
+    Ok(match pid {
+        0 => Cloned::Child,
+        pid => {
+            // SAFETY: where clone3 wrote it, the descriptor is new and nobody else's.
+            let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+            Cloned::Parent(pid, pidfd)
+        }
+    })
+}
+
+/// Moves us into new namespaces of the kinds that `flags` name; of pid and time, only our future children.
+pub(crate) fn unshare(flags: u32) -> io::Result<()> {
+    // SAFETY: only CLONE_NEW* flags come here. They change what names mean to us, not our memory or descriptors.
+    check(unsafe { libc::unshare(flags as libc::c_int) }).map(drop)
+}
+
+/// Brings up the loopback device of our network namespace.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the kernel reads the structure during the call and keeps nothing.
+    check(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }).map(drop)
+}
