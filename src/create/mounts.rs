@@ -323,10 +323,10 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 /// `/proc/self/fd/N`, on the stack.
-struct FdPath([u8; 32]);
+pub(super) struct FdPath([u8; 32]);
 
 impl FdPath {
-    fn new(fd: BorrowedFd<'_>) -> Self {
+    pub(super) fn new(fd: BorrowedFd<'_>) -> Self {
         Self::of_number(fd.as_raw_fd())
     }
 
@@ -342,7 +342,7 @@ impl FdPath {
         Self(path)
     }
 
-    fn as_c_str(&self) -> &CStr {
+    pub(super) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Making processes in new namespaces: clone3(2), unshare(2), and what is set up in them that no crate wraps.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use super::check;
 use super::probe::Interface;
@@ -28,8 +28,8 @@ struct CloneArguments {
 pub(crate) enum Cloned {
     /// The new process.
     Child,
-    /// The old one, with the number of the new and, since Linux 5.2, its pidfd.
-    Parent(Pid, Option<OwnedFd>),
+    /// The old one, with the number of the new.
+    Parent(Pid),
 }
 
 /// Makes a child process, a copy of us, in new namespaces of the kinds that `flags` (`CLONE_NEW*`) name. As a
@@ -38,19 +38,15 @@ pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
     let sibling_flag = if sibling { libc::CLONE_PARENT as u32 } else { 0 };
     // A sibling's end is signalled as ours is.
     let exit_signal = if sibling { 0 } else { libc::SIGCHLD as u32 };
-    let mut pidfd: libc::c_int = -1;
     let made = CLONE3.attempt(|| {
         let arguments = CloneArguments {
-            flags: u64::from(flags | sibling_flag) | libc::CLONE_PIDFD as u64,
-            pidfd: (&raw mut pidfd).addr() as u64,
+            flags: u64::from(flags | sibling_flag),
             exit_signal: exit_signal.into(),
             ..CloneArguments::default()
         };
         // SAFETY: without CLONE_VM the child has its own copy of our memory and runs on its copy of this stack, as after
-        // a fork. The kernel reads the structure, whose size is told, and writes one descriptor to `pidfd`.
-        let pid = unsafe {
-            libc::syscall(libc::SYS_clone3, (&raw const arguments).expose_provenance(), size_of::<CloneArguments>())
-        };
+        // a fork. The kernel reads the structure, whose size is told, during the call.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) };
         check(pid as libc::c_int)
     });
     let pid = match made {
@@ -62,14 +58,7 @@ pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
             check(pid as libc::c_int)?
         }
     };
-    Ok(match pid {
-        0 => Cloned::Child,
-        pid => {
-            // SAFETY: where clone3 wrote it, the descriptor is new and nobody else's.
-            let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
-            Cloned::Parent(pid, pidfd)
-        }
-    })
+    Ok(if pid == 0 { Cloned::Child } else { Cloned::Parent(pid) })
 }
 
 /// Moves us into new namespaces of the kinds that `flags` name; of pid and time, only our future children.
