@@ -3,6 +3,7 @@
 pub mod create;
 pub mod discover;
 pub mod error;
+pub mod exec;
 mod id;
 mod kind;
 pub mod model;

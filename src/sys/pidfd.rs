@@ -19,11 +19,23 @@ const GET_NAMESPACE_REQUESTS: [u32; NamespaceLink::COUNT] =
     [0xff01, 0xff02, 0xff03, 0xff04, 0xff05, 0xff07, 0xff09, 0xff0a, 0xff06, 0xff08];
 const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
 
+/// `PIDFD_THREAD` of pidfd_open(2), since Linux 6.9.
+const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
+
 /// Opens a pidfd of process `pid`; `None` before Linux 5.3.
 pub(crate) fn open(pid: Pid) -> Option<io::Result<OwnedFd>> {
+    open_with(pid, 0)
+}
+
+/// Opens a pidfd of thread `tid`; `None` before Linux 5.3, EINVAL before 6.9.
+pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
+    open_with(tid, PIDFD_THREAD)
+}
+
+fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
     OPEN.attempt(|| {
         // SAFETY: the call takes two integers.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) };
         let fd = check(fd as libc::c_int)?;
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -76,6 +88,14 @@ pub(crate) fn getfd(pidfd: BorrowedFd<'_>, fd: RawFd) -> Option<io::Result<Owned
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(new) })
     })
+}
+
+/// Sends a signal to the process, and to no other that was given its number since; Linux 5.1.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: with a null pointer the kernel fills in the information itself.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    check(result as libc::c_int).map(drop)
 }
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
 //! TARGET: how commands name a process or a namespace, the same everywhere.
 //!
-//! [`Target`] is what was typed, parsed once at the edge; resolving turns it into pinned descriptors.
+//! [`Target`] is what was typed, parsed once at the edge; [`Target::resolve`] turns it into pinned descriptors: a
+//! [`PinnedProcess`] or a [`PinnedNamespace`].
+
+mod namespace;
+mod process;
+mod resolve;
+mod search;
+
+pub use namespace::PinnedNamespace;
+pub use process::PinnedProcess;
+pub use resolve::{Resolved, open_path, require_kind};
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,0 +1,288 @@
+//! A process held by descriptors, so that its number being reused cannot lead us to another one.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+use super::namespace::PinnedNamespace;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Pid;
+use crate::kind::NamespaceLink;
+use crate::proc::{self, Proc, stat};
+use crate::sys::pidfd;
+
+/// `PID_FS_MAGIC` of statfs(2): pidfds with inode numbers of their own, since Linux 6.9.
+const PID_FS_MAGIC: u64 = 0x5049_4446;
+
+/// A process, or one thread, that was found by its number and pinned.
+///
+/// It holds a pidfd (since Linux 5.3) and the process's directory in procfs. Both belong to this process for good:
+/// when it ends, they answer ESRCH, even if the number is given to another. They are opened in that order, and the
+/// pidfd is seen to be alive after that, which proves that both are of one process.
+#[derive(Debug)]
+pub struct PinnedProcess {
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+    /// `/proc/PID`; absent where our /proc shows another pid namespace, whose numbers mean nothing to us.
+    dir: Option<OwnedFd>,
+    start_ticks: Option<u64>,
+}
+
+impl PinnedProcess {
+    /// Pins process or thread `pid`; with `inode`, only if that is the inode of its pidfd (since Linux 6.9).
+    ///
+    /// # Errors
+    /// No such process, another process has the number now (`inode` differs), or neither pidfds nor a /proc of our pid
+    /// namespace is there.
+    pub fn open(pid: Pid, inode: Option<u64>) -> Result<Self> {
+        Self::open_with(&Proc::open(), pid, inode)
+    }
+
+    fn open_with(proc: &Result<Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
+        let pidfd = open_pidfd(pid)?;
+        if let Some(wanted) = inode {
+            check_inode(pid, pidfd.as_ref(), wanted)?;
+        }
+        let proc = proc.as_ref().ok().filter(|proc| proc.is_of_our_pid_namespace());
+        let dir = match proc.map(|proc| open_dir(proc, pid)) {
+            Some(Ok(dir)) => Some(dir),
+            Some(Err(error)) if is_gone(&error) => return Err(no_process(pid)),
+            Some(Err(error)) => return Err(Error::system(format!("cannot open /proc/{pid}"), error)),
+            None => None,
+        };
+        if pidfd.is_none() && dir.is_none() {
+            let message = format!("cannot reach process {pid}: no /proc of our pid namespace is mounted");
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("mount one: `mount -t proc proc /proc`"));
+        }
+        let mut pinned = Self { pid, pidfd, dir, start_ticks: None };
+        pinned.start_ticks = pinned.stat().map(|stat| stat.start_ticks);
+        pinned.verify()?;
+        Ok(pinned)
+    }
+
+    /// Returns its number in our pid namespace.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Returns its pidfd, where the kernel has them.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Returns the pidfd's inode, by which `PID:INODE` names this process for good; `None` before Linux 6.9.
+    pub fn pidfd_inode(&self) -> Option<u64> {
+        pidfd_inode(self.pidfd.as_ref()?)
+    }
+
+    /// Checks that the process is still there: everything opened through it before was its own.
+    ///
+    /// # Errors
+    /// It ended.
+    pub fn verify(&self) -> Result<()> {
+        if self.is_alive() {
+            return Ok(());
+        }
+        let message = format!("process {} has ended", self.pid);
+        Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
+    }
+
+    fn is_alive(&self) -> bool {
+        if let Some(pidfd) = &self.pidfd {
+            // Readable once the process, with all its threads, has ended (pidfd_open(2)).
+            let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            return matches!(poll(&mut polled, Some(&now)), Ok(0));
+        }
+        // The directory itself cannot change hands; the start time is a second witness. A zombie has ended too, unless
+        // its other threads live on.
+        self.stat().is_some_and(|stat| {
+            Some(stat.start_ticks) == self.start_ticks && (stat.state != b'Z' || stat.threads > 1) && stat.state != b'X'
+        })
+    }
+
+    fn stat(&self) -> Option<stat::Stat> {
+        stat::parse(&self.read("stat").ok()?)
+    }
+
+    /// Returns the name of its leader thread: bytes of its own choice.
+    pub fn name(&self) -> Option<Vec<u8>> {
+        self.stat().map(|stat| stat.comm)
+    }
+
+    /// Returns the uid that it runs as, in terms of our user namespace.
+    pub fn uid(&self) -> Option<u32> {
+        if let Some(Some(Ok(info))) = self.pidfd().map(pidfd::info) {
+            return Some(info.effective_uid);
+        }
+        let status = self.read("status").ok()?;
+        proc::status::Status::new(&status).uids().map(|uids| uids[1])
+    }
+
+    /// Opens `NAME` below its directory in procfs.
+    ///
+    /// # Errors
+    /// ENOENT or ESRCH: it ended. EACCES: no ptrace rights. ENOTDIR: /proc shows another pid namespace.
+    pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let dir = self.dir.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR))?;
+        Ok(rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Reads `NAME` below its directory in procfs whole.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::new();
+        proc::read_to_end(self.open_file(name, OFlags::RDONLY)?.as_fd(), &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Opens the namespace that `link` leads to. Where the leader thread has ended and others live, theirs is taken.
+    ///
+    /// # Errors
+    /// ENOENT or ESRCH: it ended, is a zombie, or the kernel lacks the kind. EACCES: no ptrace rights.
+    pub fn namespace(&self, link: NamespaceLink) -> io::Result<PinnedNamespace> {
+        let opened = match self.pidfd().and_then(|pidfd| pidfd::namespace(pidfd, link)) {
+            Some(result) => result,
+            None => self.open_file(&format!("ns/{}", link.file_name()), OFlags::RDONLY),
+        };
+        match opened {
+            Err(error) if is_gone(&error) => self.namespace_of_a_thread(link).unwrap_or(Err(error)),
+            opened => PinnedNamespace::new(opened?),
+        }
+    }
+
+    fn namespace_of_a_thread(&self, link: NamespaceLink) -> Option<io::Result<PinnedNamespace>> {
+        let tasks = self.open_file("task", OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+        let threads = proc::numbers_in(tasks.as_fd()).ok()?;
+        threads.into_iter().filter(|thread| *thread != self.pid).find_map(|thread| {
+            let fd = self.open_file(&format!("task/{thread}/ns/{}", link.file_name()), OFlags::RDONLY).ok()?;
+            Some(PinnedNamespace::new(fd))
+        })
+    }
+
+    /// Words a failure to look into this process.
+    pub fn cannot(&self, what: &str, cause: io::Error) -> Error {
+        let pid = self.pid;
+        if self.verify().is_err() {
+            return Error::new(ErrorKind::Vanished, format!("cannot {what} of process {pid}: it has ended"))
+                .because(cause);
+        }
+        let refused = matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+        let error = Error::system(format!("cannot {what} of process {pid}"), cause);
+        match self.uid().filter(|_| refused) {
+            Some(0) => error.with_hint("run nstool as root, with all capabilities of the process"),
+            Some(uid) if uid == rustix::process::geteuid().as_raw() => error.with_hint(
+                "the process is your own, but it changed credentials or has more capabilities: run nstool as root",
+            ),
+            Some(uid) => error.with_hint(format!("run nstool as root or as the process's owner (uid {uid})")),
+            None => error,
+        }
+    }
+}
+
+fn open_pidfd(pid: Pid) -> Result<Option<OwnedFd>> {
+    match pidfd::open(pid) {
+        None => Ok(None),
+        Some(Ok(fd)) => Ok(Some(fd)),
+        // ENOENT (EINVAL before Linux 6.9): a thread that does not lead its process; 6.9 has pidfds of threads, and
+        // before that its directory in procfs must do.
+        Some(Err(error)) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
+            Ok(pidfd::open_thread(pid).and_then(io::Result::ok))
+        }
+        Some(Err(error)) if is_gone(&error) => Err(no_process(pid)),
+        Some(Err(error)) => Err(Error::system(format!("cannot open a descriptor of process {pid}"), error)),
+    }
+}
+
+fn open_dir(proc: &Proc, pid: Pid) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(proc, pid.to_string(), flags, Mode::empty())?)
+}
+
+fn pidfd_inode(pidfd: &OwnedFd) -> Option<u64> {
+    // Before pidfs all pidfds share one inode, which proves nothing.
+    let statfs = rustix::fs::fstatfs(pidfd).ok()?;
+    let own = statfs.f_type as u64 == PID_FS_MAGIC;
+    own.then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
+}
+
+fn check_inode(pid: Pid, pidfd: Option<&OwnedFd>, wanted: u64) -> Result<()> {
+    match pidfd.and_then(pidfd_inode) {
+        Some(found) if found == wanted => Ok(()),
+        Some(found) => {
+            let message = format!("process {pid}:{wanted} has ended; its number now belongs to process {pid}:{found}");
+            Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
+        }
+        None => {
+            let message = format!("cannot tell whether process {pid} is the one with inode {wanted}");
+            Err(Error::new(ErrorKind::Unsupported, message)
+                .because("this kernel gives pidfds no inode of their own (Linux 6.9 does)")
+                .with_hint(format!("leave the inode out: {pid}")))
+        }
+    }
+}
+
+fn no_process(pid: Pid) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no process {pid}"))
+        .with_hint("it may have ended, or live in another pid namespace; `nstool ls` lists what is there")
+}
+
+/// Tells whether an errno of procfs or a pidfd means that the process ended.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::NamespaceKind;
+
+    fn me() -> Pid {
+        std::process::id() as Pid
+    }
+
+    #[test]
+    fn we_can_be_pinned_with_all_our_namespaces() {
+        let process = PinnedProcess::open(me(), None).unwrap();
+        for kind in NamespaceKind::ALL {
+            let Ok(link) = std::fs::metadata(format!("/proc/self/ns/{kind}")) else { continue };
+            let namespace = process.namespace(NamespaceLink::Own(kind)).unwrap();
+            assert_eq!(namespace.kind(), kind);
+            assert_eq!(namespace.id().ino, std::os::unix::fs::MetadataExt::ino(&link));
+        }
+        process.verify().unwrap();
+    }
+
+    #[test]
+    fn the_inode_of_a_pidfd_must_be_the_one_that_was_named() {
+        let Some(inode) = PinnedProcess::open(me(), None).unwrap().pidfd_inode() else { return };
+        PinnedProcess::open(me(), Some(inode)).unwrap();
+        let error = PinnedProcess::open(me(), Some(inode + 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Vanished);
+    }
+
+    #[test]
+    fn a_process_that_ended_is_found_out_later_and_not_found_anew() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let process = PinnedProcess::open(child.id() as Pid, None).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process.verify().unwrap_err().kind(), ErrorKind::Vanished);
+        assert!(process.namespace(NamespaceLink::Own(NamespaceKind::Net)).is_err());
+        assert_eq!(PinnedProcess::open(child.id() as Pid, None).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_thread_can_be_pinned_by_its_own_number() {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let thread = rustix::thread::gettid().as_raw_nonzero().get();
+                assert_eq!(PinnedProcess::open(thread, None).unwrap().pid(), thread);
+            });
+        });
+    }
+}
