@@ -12,7 +12,7 @@ use super::inside::{self, Prepared, State};
 use super::plan::{Action, Place};
 use super::talk::{Speaker, Word};
 use crate::exec::report::Writer;
-use crate::exec::{Failure, Program, Supervisor, become_program, die_with_parent};
+use crate::exec::{Failure, Gate, Program, Supervisor, become_program, die_with_parent};
 use crate::sys::create::{Cloned, clone};
 use crate::sys::process::{self, Fork};
 
@@ -29,6 +29,8 @@ pub(super) struct ChildSide {
     pub(super) report: Writer,
     /// One byte comes when the steps outside are done; its end means that nstool is gone.
     pub(super) go: OwnedFd,
+    /// Where the child waits for its guardian, if it gets one.
+    pub(super) gate: Option<Gate>,
     pub(super) tell: bool,
     pub(super) death_signal: Option<Signal>,
     pub(super) sync_fd: Option<RawFd>,
@@ -116,6 +118,9 @@ impl ChildSide {
         };
         if let Err(error) = set {
             self.fail(number, &error);
+        }
+        if self.gate.as_ref().is_some_and(|gate| !gate.pass()) {
+            process::exit_now(TROUBLE);
         }
         self.speaker.say(Word::Launched);
         let report = self.report.as_fd();

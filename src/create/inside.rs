@@ -11,13 +11,14 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::mounts;
-use super::plan::Action;
+use super::plan::{Action, Place};
 use super::request::{Capabilities, Propagation};
 use crate::sys;
 
 /// A step, with what it needs spelled out beforehand.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    pub(super) place: Place,
     pub(super) action: Action,
     /// What is written to a file of /proc.
     pub(super) text: Vec<u8>,

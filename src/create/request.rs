@@ -26,8 +26,8 @@ pub struct Request {
     pub parent_death_signal: Option<i32>,
     /// Whether a PID 1 of ours reaps and forwards, and the command is its child.
     pub init: bool,
-    /// Whether each reaped orphan is told.
-    pub tell_reaped: bool,
+    /// Whether each step is told when it is done, and each orphan that an init reaped.
+    pub tell: bool,
     /// The map of user ids.
     pub users: Ids,
     /// The map of group ids.

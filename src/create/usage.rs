@@ -7,8 +7,8 @@ use crate::printable;
 
 /// The longest host and domain name (`__NEW_UTS_LEN`).
 const NAME_BYTES: usize = 64;
-/// `PR_SET_PDEATHSIG` and kill(2) take 1 to `_NSIG`.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+/// The signals with a name.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=31;
 
 /// Refuses a request that contradicts itself.
 ///
@@ -55,7 +55,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         }
     }
     if let Some(signal) = request.parent_death_signal.filter(|signal| !SIGNALS.contains(signal)) {
-        return Err(refuse(format!("there is no signal {signal}"), "signals are 1 to 64"));
+        return Err(refuse(format!("there is no signal {signal}"), "signals are 1 to 31"));
     }
     maps(request)?;
     persistence(request)?;

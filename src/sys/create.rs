@@ -1,7 +1,7 @@
 //! Making processes in new namespaces: clone3(2), unshare(2), and what is set up in them that no crate wraps.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 use super::probe::Interface;
@@ -65,6 +65,14 @@ pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
 pub(crate) fn unshare(flags: u32) -> io::Result<()> {
     // SAFETY: only CLONE_NEW* flags come here. They change what names mean to us, not our memory or descriptors.
     check(unsafe { libc::unshare(flags as libc::c_int) }).map(drop)
+}
+
+/// Duplicates a descriptor of which only the number is known, as it comes on a command line. EBADF: there is none.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes an integer; whatever the number means, it stays as it is.
+    let new = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
 /// Brings up the loopback device of our network namespace.
