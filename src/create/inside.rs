@@ -141,7 +141,7 @@ fn set_user(uid: u32) -> io::Result<()> {
 fn bound(capabilities: Capabilities) -> io::Result<()> {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
-        if capabilities.bounding.contains(one) {
+        if capabilities.bounding & one.bits() != 0 {
             continue;
         }
         match rustix::thread::remove_capability_from_bounding_set(one) {
@@ -157,7 +157,10 @@ fn bound(capabilities: Capabilities) -> io::Result<()> {
 fn keep(capabilities: Option<Capabilities>) -> io::Result<()> {
     let held = rustix::thread::capabilities(None)?.permitted;
     let (permitted, ambient) = match capabilities {
-        Some(wanted) => (held & wanted.bounding, held & wanted.ambient),
+        Some(wanted) => (
+            held & CapabilitySet::from_bits_retain(wanted.bounding),
+            held & CapabilitySet::from_bits_retain(wanted.ambient),
+        ),
         None => (held, held),
     };
     // Ambient ones must be inheritable; nothing else is, for a program with file capabilities would gain it.

@@ -8,6 +8,7 @@
 //! back unless it hears that the command runs.
 
 mod apply;
+mod capability;
 mod child;
 mod diagnose;
 mod facts;
@@ -27,6 +28,7 @@ mod talk;
 mod usage;
 
 pub use apply::{Event, Stop, apply};
+pub use capability::capability;
 pub use facts::{Facts, IdFacts};
 pub use filesystem::{Operation, TargetPath};
 pub use plan::{Action, Clock, MapWriter, Place, Plan, Step};

@@ -5,8 +5,6 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-use rustix::thread::CapabilitySet;
-
 use super::filesystem::{Operation, TargetPath};
 use super::idmap::MapSpec;
 use crate::kind::{KindSet, NamespaceKind};
@@ -139,11 +137,11 @@ pub struct Root {
     pub pivot: bool,
 }
 
-/// Which capabilities the command may hold.
+/// Which capabilities the command may hold: bit N stands for capability N (capabilities(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Those that stay in the bounding set, and with it in all others.
-    pub bounding: CapabilitySet,
+    pub bounding: u64,
     /// Those that an ordinary user holds as well (ambient capabilities).
-    pub ambient: CapabilitySet,
+    pub ambient: u64,
 }

@@ -1,6 +1,7 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
 mod ls;
+mod unshare;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Unshare(Box<unshare::Args>),
 }
 
 impl Command {
@@ -20,6 +22,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
+            Self::Unshare(_) => 125,
         }
     }
 }
@@ -28,5 +31,6 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Unshare(args) => unshare::run(args, terminal),
     }
 }
