@@ -17,3 +17,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
+pub use sys::probe::{Interface, interfaces};

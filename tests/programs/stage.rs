@@ -2,6 +2,8 @@
 //!
 //! usage: stage socket | descriptor | thread | leader | zombie | name | storm SECONDS | without [CALL…] -- COMMAND…
 
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set fails the test")]
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
