@@ -8,11 +8,12 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Gid, Uid};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 
 use super::mounts;
 use super::plan::{Action, Place};
 use super::request::{Capabilities, Propagation};
+use crate::kind::NamespaceKind;
 use crate::sys;
 
 /// A step, with what it needs spelled out beforehand.
@@ -61,6 +62,7 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
             };
             write(path, &prepared.text)?;
         }
+        Action::OutrankMounts => outrank_mounts(&prepared.text)?,
         Action::Offset(..) => write(c"/proc/self/timens_offsets", &prepared.text)?,
         Action::JoinCgroup(_) => {
             let (path, number) = split_text(&prepared.text);
@@ -111,6 +113,33 @@ fn write(path: &CStr, text: &[u8]) -> io::Result<()> {
 fn split_text(text: &[u8]) -> (&CStr, &[u8]) {
     let path = CStr::from_bytes_until_nul(text).unwrap_or_default();
     (path, text.get(path.count_bytes() + 1..).unwrap_or_default())
+}
+
+/// A mount namespace can be bound only in one of a lower number, so that none holds itself. Since Linux 6.18 each
+/// processor has a stock of numbers, and one with an older stock than that of our namespace gives a lower number to a
+/// newer namespace (EINVAL when it is bound). So it is created again on other processors: the one that numbered our
+/// namespace is among them.
+fn outrank_mounts(outer: &[u8]) -> io::Result<()> {
+    // Without such numbers the kernel counts in order.
+    let Ok(outer) = outer.try_into().map(u64::from_ne_bytes) else { return Ok(()) };
+    let outranks = || -> io::Result<bool> {
+        let own = rustix::fs::open(c"/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        sys::nsfs::unique_id(own.as_fd()).map_or(Ok(true), |id| Ok(id? > outer))
+    };
+    if outranks()? {
+        return Ok(());
+    }
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    for processor in (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)) {
+        let mut one = CpuSet::new();
+        one.set(processor);
+        rustix::thread::sched_setaffinity(None, &one)?;
+        sys::create::unshare(NamespaceKind::Mnt.clone_flag())?;
+        if outranks()? {
+            break;
+        }
+    }
+    Ok(rustix::thread::sched_setaffinity(None, &allowed)?)
 }
 
 fn propagate(propagation: Propagation) -> io::Result<()> {

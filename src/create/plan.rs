@@ -85,6 +85,8 @@ pub enum Action {
     },
     /// Creates a namespace that cannot be created with the others.
     CreateLater(NamespaceKind),
+    /// Creates the mount namespace anew if it is numbered below ours, for then it cannot be bound to a file of ours.
+    OutrankMounts,
     /// Sets a clock's offset, in seconds.
     Offset(Clock, i64),
     /// Sets the propagation of all mounts.
@@ -297,6 +299,9 @@ impl Plan {
         if !self.steps.iter().any(|step| matches!(step.action, Action::Offset(..))) {
             self.offsets(request, Place::Inside);
         }
+        if request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {
+            self.push(Place::Inside, Action::OutrankMounts);
+        }
         // Before the first mount: what is mounted upon decides what the outer namespace sees.
         if request.kinds.contains(NamespaceKind::Mnt) && request.propagation != Propagation::Unchanged {
             self.push(Place::Inside, Action::Propagate(request.propagation));
@@ -456,6 +461,7 @@ impl fmt::Display for Action {
                 }
             }
             Self::CreateLater(kind) => write!(f, "create namespaces: {kind}"),
+            Self::OutrankMounts => f.write_str("have the mount namespace numbered above ours"),
             Self::Offset(clock, seconds) => write!(f, "set the {} clock off by {seconds} s", clock.name()),
             Self::Propagate(propagation) => write!(f, "make all mounts {propagation}"),
             Self::Hostname(name) => write!(f, "set the host name {}", bytes(name)),

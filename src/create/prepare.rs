@@ -1,6 +1,7 @@
 //! Spells out beforehand what the child writes, since it may not allocate.
 
 use std::ffi::CString;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::filesystem::{Operation, c_string};
@@ -9,6 +10,7 @@ use super::inside::Prepared;
 use super::plan::{Action, Clock, Plan, Step};
 use crate::proc::mountinfo;
 use crate::sys::mounts::set_attributes;
+use crate::sys::nsfs;
 
 /// Prepares all steps.
 pub(super) fn prepare(plan: &Plan) -> Vec<Prepared> {
@@ -29,6 +31,7 @@ fn prepare_step(step: &Step, mounts: &[Vec<u8>]) -> Prepared {
             };
             format!("{number} {seconds} 0").into_bytes()
         }
+        Action::OutrankMounts => own_mounts_id().map_or(Vec::new(), |id| id.to_ne_bytes().to_vec()),
         // 0 stands for the writer (cgroups(7)).
         Action::JoinCgroup(path) => [path.as_os_str().as_bytes(), b"/cgroup.procs\x000"].concat(),
         _ => Vec::new(),
@@ -44,7 +47,13 @@ fn prepare_step(step: &Step, mounts: &[Vec<u8>]) -> Prepared {
 fn restricts_trees() -> bool {
     // Sets nothing, on our root.
     let root = std::fs::File::open("/");
-    root.is_ok_and(|root| set_attributes(std::os::fd::AsFd::as_fd(&root), 0).is_some())
+    root.is_ok_and(|root| set_attributes(root.as_fd(), 0).is_some())
+}
+
+/// Returns the kernel's number of our own mount namespace, since Linux 6.18.
+fn own_mounts_id() -> Option<u64> {
+    let file = std::fs::File::open("/proc/self/ns/mnt").ok()?;
+    nsfs::unique_id(file.as_fd())?.ok()
 }
 
 fn own_mount_points() -> Vec<Vec<u8>> {

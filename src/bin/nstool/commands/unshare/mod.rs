@@ -199,7 +199,7 @@ pub(crate) struct Args {
     verbose: bool,
 
     /// The command and its arguments; a shell if none
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
