@@ -13,7 +13,7 @@ use super::plan::{Action, Place};
 use super::talk::{Speaker, Word};
 use crate::exec::report::Writer;
 use crate::exec::{Failure, Gate, Program, Supervisor, become_program, die_with_parent};
-use crate::sys::create::{Cloned, clone};
+use crate::sys::create::{Cloned, clone, close_inherited};
 use crate::sys::process::{self, Fork};
 
 /// The exit status of a child that could not do its steps; the parent tells why.
@@ -34,6 +34,8 @@ pub(super) struct ChildSide {
     pub(super) tell: bool,
     pub(super) death_signal: Option<Signal>,
     pub(super) sync_fd: Option<RawFd>,
+    /// Descriptors of nstool's own business, which somebody may wait to see closed.
+    pub(super) not_ours: [Option<RawFd>; 3],
 }
 
 impl ChildSide {
@@ -59,6 +61,7 @@ impl ChildSide {
     /// Does the steps.
     pub(super) fn run(mut self, supervisor: &Supervisor) -> ! {
         let _ = die_with_parent(supervisor);
+        self.not_ours.into_iter().flatten().filter(|fd| *fd > 2).for_each(close_inherited);
         let mut state = State::default();
         let mut worked = false;
         let mut awaited = false;

@@ -250,6 +250,10 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "name the place it leads to",
         ),
         (Operation::Symlink { .. }, libc::EEXIST) => own("something else is there", "remove it, or choose another place"),
+        (_, libc::EEXIST) => own(
+            "a symbolic link is in the way whose end is not there, seen from within the new root",
+            "name the place it leads to, or make it first (--dir)",
+        ),
         (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
         (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
         _ => None,

@@ -16,7 +16,7 @@ use crate::exec::Ending;
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::printable;
-use crate::sys::create::duplicate;
+use crate::sys::create::{close_inherited, duplicate};
 
 /// Writes a step's text to the child's file in /proc, or the child into a control group.
 pub(super) fn write(step: &Prepared, child: Pid) -> io::Result<()> {
@@ -72,6 +72,10 @@ pub(super) fn tell_child(request: &Request, child: Pid) -> io::Result<()> {
         let mut text = String::from("{\n    ");
         let _ = write!(text, "{}\n}}\n", fields.join(",\n    "));
         write_to(fd, &text)?;
+        // All is said, and who reads until the end may go on.
+        if fd > 2 {
+            close_inherited(fd);
+        }
     }
     if let Some(fd) = request.json_status_fd {
         write_to(fd, &format!("{{ {} }}\n", fields.join(", ")))?;

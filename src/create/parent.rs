@@ -108,6 +108,7 @@ fn make(
         tell: request.tell,
         death_signal,
         sync_fd: request.sync_fd,
+        not_ours: [request.info_fd, request.json_status_fd, request.userns_block_fd],
     };
     let flags = kinds.clone_flags();
     match if owner { clone(0, false) } else { clone(flags, false) } {

@@ -75,6 +75,13 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
+/// Closes a descriptor that came on the command line, if it is open.
+pub(crate) fn close_inherited(fd: RawFd) {
+    // SAFETY: 0 to 2 apart, the descriptors open when we were started are nobody's in this process; the callers pass
+    // none that they use again.
+    unsafe { libc::close(fd) };
+}
+
 /// Brings up the loopback device of our network namespace.
 pub(crate) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket_with(

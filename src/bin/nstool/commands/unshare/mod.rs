@@ -27,39 +27,40 @@ use crate::render::{Terminal, report};
 /// Exit status: the command's own; 128+N if signal N ended it; 127 not found, 126 cannot be executed, 125 failure of
 /// nstool's own, 2 bad usage.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     /// Create a mount namespace; with FILE, bound there to outlive the command
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    mount: Option<OptionalFile>,
+    mount: Vec<OptionalFile>,
     /// Create a UTS namespace (host and domain name)
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    uts: Option<OptionalFile>,
+    uts: Vec<OptionalFile>,
     /// Create an IPC namespace
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    ipc: Option<OptionalFile>,
+    ipc: Vec<OptionalFile>,
     /// Create a network namespace
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    net: Option<OptionalFile>,
+    net: Vec<OptionalFile>,
     /// Create a pid namespace; the command is forked into it, as its PID 1 or the child of an --init
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    pid: Option<OptionalFile>,
+    pid: Vec<OptionalFile>,
     /// Create a user namespace
     #[arg(short = 'U', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    user: Option<OptionalFile>,
+    user: Vec<OptionalFile>,
     /// Create a cgroup namespace
     #[arg(short = 'C', long = "cgroup", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    cgroup_ns: Option<OptionalFile>,
+    cgroup_ns: Vec<OptionalFile>,
     /// Create a time namespace
     #[arg(short = 'T', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           help_heading = "Namespaces")]
-    time: Option<OptionalFile>,
+    time: Vec<OptionalFile>,
 
     /// Map our user and group id to root's; implies --user
     #[arg(short = 'r', long, help_heading = "Ids")]

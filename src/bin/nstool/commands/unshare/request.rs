@@ -22,8 +22,11 @@ pub(super) fn of(args: &Args) -> Result<Request> {
         (NamespaceKind::Cgroup, &args.cgroup_ns),
         (NamespaceKind::Time, &args.time),
     ];
-    let mut kinds: KindSet = named.iter().filter(|(_, option)| option.is_some()).map(|(kind, _)| *kind).collect();
-    let file = |(kind, option): (NamespaceKind, &Option<super::OptionalFile>)| Some((kind, option.as_ref()?.0.clone()?));
+    let mut kinds: KindSet = named.iter().filter(|(_, given)| !given.is_empty()).map(|(kind, _)| *kind).collect();
+    // `-u` besides `--uts=FILE` takes nothing away.
+    let file = |(kind, given): (NamespaceKind, &Vec<super::OptionalFile>)| {
+        Some((kind, given.iter().rev().find_map(|given| given.0.clone())?))
+    };
     let persist = named.into_iter().filter_map(file).collect();
     let mut operations = args.operations.0.clone();
     if let Some(place) = &args.mount_proc {
