@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 
+use super::facts::carries_namespace;
 use super::mounts::FdPath;
 use super::talk::{self, Listener, Speaker, Word};
 use crate::exec::Child;
@@ -27,6 +28,8 @@ struct Place {
     step: usize,
     source: CString,
     file: CString,
+    /// Whether the file was there before.
+    existed: bool,
     made: bool,
     bound: bool,
 }
@@ -37,6 +40,7 @@ pub(super) struct Keeper {
     process: Child,
     /// Closes with us.
     lifeline: Option<OwnedFd>,
+    places: Vec<Place>,
 }
 
 impl Keeper {
@@ -57,6 +61,7 @@ impl Keeper {
                 step: *step,
                 source: c_string(format!("/proc/{of}/ns/{}", link.file_name()).into_bytes())?,
                 file: c_string(file.as_os_str().as_bytes().to_vec())?,
+                existed: std::fs::symlink_metadata(file).is_ok(),
                 made: false,
                 bound: false,
             });
@@ -67,7 +72,7 @@ impl Keeper {
             keep(&mut places, &reader, &speaker);
         };
         drop((reader, speaker));
-        let keeper = Self { process, lifeline: Some(writer) };
+        let keeper = Self { process, lifeline: Some(writer), places };
         match answer(&listener) {
             Ok(()) => Ok(keeper),
             Err((step, errno)) => Err((step.unwrap_or(first), io::Error::from_raw_os_error(errno))),
@@ -84,8 +89,17 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.lifeline = None;
-        let _ = self.process.wait(rustix::process::WaitOptions::empty());
+        let confirmed = self.lifeline.take().is_none();
+        let ended = self.process.wait(rustix::process::WaitOptions::empty());
+        // Somebody killed it: then it falls to us, by what is found there.
+        if !confirmed && !matches!(ended, Ok(Some(status)) if status.exited()) {
+            for place in &mut self.places {
+                let file = std::path::Path::new(std::ffi::OsStr::from_bytes(place.file.to_bytes()));
+                place.bound = carries_namespace(file);
+                place.made = !place.existed;
+            }
+            take_back(&self.places);
+        }
     }
 }
 
