@@ -102,8 +102,8 @@ fn bind(
 ) -> Result<()> {
     if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(source)?)) {
         let tree = result.map_err(errno)?;
-        let attributes = attributes_of(flags);
-        if let Some(result) = set_attributes(tree.as_fd(), attributes.bits().into()) {
+        // Before it is attached, so that it is nowhere to be seen without them.
+        if let Some(result) = set_attributes(tree.as_fd(), attributes_of(flags).bits().into()) {
             result.map_err(errno)?;
             let place = open_or_make(root, target, missing_for(tree.as_fd())?)?;
             return attach(tree.as_fd(), place.as_fd());
@@ -114,6 +114,9 @@ fn bind(
     let (from, to) = (FdPath::new(source.as_fd()), FdPath::new(place.as_fd()));
     rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND | MountFlags::REC, None)?;
     let bound = open_below(root, target.whole())?;
+    if let Some(result) = set_attributes(bound.as_fd(), attributes_of(flags).bits().into()) {
+        return result.map_err(errno);
+    }
     restrict(bound.as_fd(), flags)?;
     for submount in submounts {
         match open_below(bound.as_fd(), submount) {
