@@ -99,10 +99,9 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             ),
             _ => None,
         },
-        Action::MountBinfmt(_) if errno == libc::EPERM => say(
-            "before Linux 6.7 binfmt_misc cannot be mounted in a user namespace",
-            "mount it on the machine itself",
-        ),
+        Action::MountBinfmt(_) if errno == libc::EPERM => {
+            say("before Linux 6.7 binfmt_misc cannot be mounted in a user namespace", "mount it on the machine itself")
+        }
         Action::Persist(_, file) => match errno {
             libc::EPERM if !scene.admin => say(
                 "binding a file needs CAP_SYS_ADMIN over our mount namespace",
@@ -154,10 +153,9 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
             "possible cause: the seccomp filter we run under, as containers have one",
             "start the outer container with a filter that allows clone and unshare",
         ),
-        libc::EPERM if !user && !scene.admin => own(
-            "it needs CAP_SYS_ADMIN",
-            "run as root, or create a user namespace with them: --map-root-user (-r)",
-        ),
+        libc::EPERM if !user && !scene.admin => {
+            own("it needs CAP_SYS_ADMIN", "run as root, or create a user namespace with them: --map-root-user (-r)")
+        }
         libc::ENOSPC | libc::EUSERS => {
             let zero = scene.limits.iter().find(|(_, limit)| *limit == 0);
             match zero {
@@ -232,15 +230,18 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "possible causes: no new network namespace (-n) of our user namespace; no whole /sys is visible here",
             "add --net (-n), or bind /sys",
         ),
-        (Operation::Tmpfs { .. }, libc::EINVAL) => {
-            own("tmpfs does not take an option, or not this value", "tmpfs(5) lists them: size=64m,mode=0755,nr_inodes=1k")
-        }
+        (Operation::Tmpfs { .. }, libc::EINVAL) => own(
+            "tmpfs does not take an option, or not this value",
+            "tmpfs(5) lists them: size=64m,mode=0755,nr_inodes=1k",
+        ),
         (Operation::Bind { .. }, libc::EINVAL) => own(
             "the source lies on an unbindable mount, or holds mounts that are locked to others here",
             "`findmnt -o TARGET,PROPAGATION` shows it",
         ),
         (_, libc::EROFS) => own("the place is missing and its filesystem read-only", "make the place beforehand"),
-        (_, libc::EACCES) => own("the place is missing and we may not make it", "make it beforehand, or own its directory"),
+        (_, libc::EACCES) => {
+            own("the place is missing and we may not make it", "make it beforehand, or own its directory")
+        }
         (_, libc::EOVERFLOW) => own(
             "our own id is not mapped in the user namespace, so that no file can be made",
             "map it: --map-root-user (-r) beside the other maps",
@@ -249,7 +250,9 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "a symbolic link is in the way: before Linux 5.6 it cannot be kept from leading outside",
             "name the place it leads to",
         ),
-        (Operation::Symlink { .. }, libc::EEXIST) => own("something else is there", "remove it, or choose another place"),
+        (Operation::Symlink { .. }, libc::EEXIST) => {
+            own("something else is there", "remove it, or choose another place")
+        }
         (_, libc::EEXIST) => own(
             "a symbolic link is in the way whose end is not there, seen from within the new root",
             "name the place it leads to, or make it first (--dir)",
@@ -263,7 +266,8 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
 fn apparmor() -> Option<Finding> {
     Some((
         "AppArmor restricts the user namespaces of ordinary users here (Ubuntu 23.10 and later)".to_owned(),
-        "as root: `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for nstool with `userns,`".to_owned(),
+        "as root: `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for nstool with `userns,`"
+            .to_owned(),
     ))
 }
 

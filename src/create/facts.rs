@@ -230,7 +230,9 @@ fn check_cgroup(cgroup: &Path) -> Result<()> {
     if says("cgroup.events", "frozen 1") || says("freezer.state", "FROZEN") {
         return Err(Error::new(ErrorKind::System, format!("the control group {shown} is frozen"))
             .because("whatever joins it stops at once")
-            .with_hint(format!("thaw it: `echo 0 > {shown}/cgroup.freeze` (v1: `echo THAWED > {shown}/freezer.state`)")));
+            .with_hint(format!(
+                "thaw it: `echo 0 > {shown}/cgroup.freeze` (v1: `echo THAWED > {shown}/freezer.state`)"
+            )));
     }
     Ok(())
 }

@@ -255,8 +255,7 @@ fn malformed(option: &str, argument: &[u8], form: &str) -> Error {
 }
 
 pub(super) fn c_string(bytes: &[u8]) -> Result<CString> {
-    CString::new(bytes)
-        .map_err(|_| Error::new(ErrorKind::Invalid, format!("{:?} holds a NUL byte", printable(bytes))))
+    CString::new(bytes).map_err(|_| Error::new(ErrorKind::Invalid, format!("{:?} holds a NUL byte", printable(bytes))))
 }
 
 #[cfg(test)]

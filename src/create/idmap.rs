@@ -80,8 +80,11 @@ impl FromStr for MapSpec {
         // (uid_t)-1 means "no id" to the system calls, so the last id is 4294967294.
         let end = u64::from(u32::MAX);
         if range.count == 0 || range.inner_end() > end || range.outer_end() > end {
-            return Err(Error::new(ErrorKind::Invalid, format!("the id map {text:?} is empty or ends above 4294967294"))
-                .with_hint("a map is INNER:OUTER:COUNT with a count above 0"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("the id map {text:?} is empty or ends above 4294967294"),
+            )
+            .with_hint("a map is INNER:OUTER:COUNT with a count above 0"));
         }
         Ok(Self::Range(range))
     }
@@ -251,9 +254,8 @@ pub fn text(map: &[IdRange]) -> String {
 }
 
 fn add(map: &mut Vec<IdRange>, new: IdRange, kind: IdKind) -> Result<()> {
-    let overlap = |start: u32, end: u64, other: u32, other_end: u64| {
-        u64::from(start) < other_end && u64::from(other) < end
-    };
+    let overlap =
+        |start: u32, end: u64, other: u32, other_end: u64| u64::from(start) < other_end && u64::from(other) < end;
     for old in map.iter() {
         let inside = overlap(new.inner, new.inner_end(), old.inner, old.inner_end());
         let outside = overlap(new.outer, new.outer_end(), old.outer, old.outer_end());
@@ -352,7 +354,8 @@ mod tests {
 
     #[test]
     fn what_is_no_map_is_refused() {
-        for text in ["", "0", "0:0", "0:0:0", "0:0:1:1", "-1:0:1", "a:b:c", "0:0:+1", "1:0:4294967295", "0 0 1", "0:,1"] {
+        for text in ["", "0", "0:0", "0:0:0", "0:0:1:1", "-1:0:1", "a:b:c", "0:0:+1", "1:0:4294967295", "0 0 1", "0:,1"]
+        {
             assert_eq!(text.parse::<MapSpec>().unwrap_err().kind(), ErrorKind::Invalid, "{text}");
         }
     }
@@ -426,14 +429,8 @@ mod tests {
 
     #[test]
     fn without_subordinate_ids_the_file_is_named() {
-        let sources = MapSources {
-            kind: IdKind::Group,
-            own_as: None,
-            own: 0,
-            specs: &[MapSpec::Auto],
-            subids: &[],
-            ours: &[],
-        };
+        let sources =
+            MapSources { kind: IdKind::Group, own_as: None, own: 0, specs: &[MapSpec::Auto], subids: &[], ours: &[] };
         let error = build(&sources).unwrap_err();
         assert!(error.hint().unwrap().contains("--add-subgids"));
     }
@@ -448,10 +445,10 @@ mod tests {
 
     #[test]
     fn a_map_file_is_read_back() {
-        assert_eq!(parse_map(b"         0       1000          1\n         1     100000      65536\n"), [
-            range(0, 1000, 1),
-            range(1, 100_000, 65_536)
-        ]);
+        assert_eq!(
+            parse_map(b"         0       1000          1\n         1     100000      65536\n"),
+            [range(0, 1000, 1), range(1, 100_000, 65_536)]
+        );
     }
 
     proptest::proptest! {

@@ -134,8 +134,8 @@ fn restrict(mounted: BorrowedFd<'_>, flags: MountFlags) -> Result<()> {
     // A remount replaces all flags, and those that came from a more privileged namespace must stay (EPERM); statfs(2)
     // tells them in the bits of mount(2) but for relatime.
     let present = rustix::fs::fstatvfs(mounted)?.f_flag.bits();
-    let kept = present
-        & u64::from((MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC).bits());
+    let kept =
+        present & u64::from((MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC).bits());
     let atime = match present {
         bits if bits & libc::ST_NOATIME != 0 => MountFlags::NOATIME,
         bits if bits & libc::ST_RELATIME != 0 => MountFlags::RELATIME,

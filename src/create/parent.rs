@@ -227,8 +227,8 @@ impl Parent {
     /// Waits until the descriptor says something or ends.
     fn await_maps(&self, request: &Request) -> Result<(), Stop> {
         let Some(number) = request.userns_block_fd else { return Ok(()) };
-        let file = duplicate(number)
-            .map_err(|error| Error::system(format!("cannot wait for descriptor {number}"), error))?;
+        let file =
+            duplicate(number).map_err(|error| Error::system(format!("cannot wait for descriptor {number}"), error))?;
         self.wait_for(file.as_fd())
     }
 
@@ -299,7 +299,9 @@ impl Parent {
         let told = talk.ending;
         match waited {
             Ok(Ok(ending)) => Ok(told.unwrap_or(ending)),
-            Ok(Err(failure)) => Err(Error::system("cannot run the command", io::Error::from_raw_os_error(failure.errno)).into()),
+            Ok(Err(failure)) => {
+                Err(Error::system("cannot run the command", io::Error::from_raw_os_error(failure.errno)).into())
+            }
             Err(error) => Err(Error::system("cannot wait for the child", error).into()),
         }
     }

@@ -39,9 +39,8 @@ impl Scene {
         let mounts = std::fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text).mounts);
         let mounts = mounts.unwrap_or_default();
         let root = mounts.iter().rfind(|mount| mount.mount_point == b"/");
-        let limit = |kind: NamespaceKind| {
-            Some((kind, number(&format!("/proc/sys/user/max_{}_namespaces", kind.name()))?))
-        };
+        let limit =
+            |kind: NamespaceKind| Some((kind, number(&format!("/proc/sys/user/max_{}_namespaces", kind.name()))?));
         let links = std::path::Path::new("/proc/self/ns");
         let lacks = |kind: &NamespaceKind| links.exists() && !links.join(kind.name()).exists();
         Self {

@@ -103,10 +103,7 @@ fn needs(option: &str, kind: NamespaceKind, letter: char) -> Error {
         _ => kind.name(),
     };
     // It would change what the caller and everybody else in the same namespace see.
-    refuse(
-        format!("{option} needs a new {kind} namespace"),
-        format!("add --{long} (-{letter})"),
-    )
+    refuse(format!("{option} needs a new {kind} namespace"), format!("add --{long} (-{letter})"))
 }
 
 fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Error {

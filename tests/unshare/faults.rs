@@ -24,7 +24,13 @@ const FAULTS: &[Fault] = &[
     ("open_tree", 1, "EINVAL", "bind ROOT on itself", CONTAINER),
     ("move_mount", 1, "ENOMEM", "bind ROOT on itself", CONTAINER),
     ("open_tree", 2, "ENOENT", "bind /usr on /usr read-only", &["-pmu", "--pivot-root", "ROOT", "--ro-bind", "/usr"]),
-    ("mount_setattr", 1, "EPERM", "bind /usr on /usr read-only", &["-pmu", "--pivot-root", "ROOT", "--ro-bind", "/usr"]),
+    (
+        "mount_setattr",
+        1,
+        "EPERM",
+        "bind /usr on /usr read-only",
+        &["-pmu", "--pivot-root", "ROOT", "--ro-bind", "/usr"],
+    ),
     ("mkdirat", 1, "EROFS", "bind /usr on /usr read-only", &["-pmu", "--pivot-root", "ROOT", "--ro-bind", "/usr"]),
     ("openat2", 1, "EACCES", "make the directory /d", &["-pmu", "--pivot-root", "ROOT", "--dir", "/d"]),
     ("symlinkat", 1, "ENOSPC", "make the link /l to x", &["-pmu", "--pivot-root", "ROOT", "--symlink", "x:/l"]),
@@ -98,8 +104,19 @@ fn the_second_of_two_files_failing_takes_back_the_first() {
     let scratch = Scratch::new();
     let (first, second) = (scratch.text("first"), scratch.text("second"));
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=mount:error=EPERM:when=2", env!("CARGO_BIN_EXE_nstool")]);
-    let output = command.args(["unshare", &format!("--uts={first}"), &format!("--net={second}"), "echo", "ran"]).output().unwrap();
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=mount:error=EPERM:when=2",
+        env!("CARGO_BIN_EXE_nstool"),
+    ]);
+    let output = command
+        .args(["unshare", &format!("--uts={first}"), &format!("--net={second}"), "echo", "ran"])
+        .output()
+        .unwrap();
     assert!(stderr(&output).contains(&format!("to {second}")), "{}", stderr(&output));
     assert!(!Path::new(&first).exists() && !Path::new(&second).exists());
     assert_no_mount_below(scratch.path());

@@ -69,7 +69,9 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
         if Path::new(&kept).exists() {
             let status = rustix::fs::statfs(kept.as_str()).unwrap();
             assert_eq!(status.f_type as u64, 0x6e73_6673, "{kept} is an empty file");
-            eventually(|| Command::new("umount").arg(&kept).stderr(Stdio::null()).status().unwrap().success().then_some(()));
+            eventually(|| {
+                Command::new("umount").arg(&kept).stderr(Stdio::null()).status().unwrap().success().then_some(())
+            });
         }
     }
     assert_no_mount_below(scratch.path());
@@ -95,7 +97,8 @@ fn the_child_dies_with_nstool_also_as_another_user() {
             let mark = Mark::new();
             let mut nstool = nstool();
             mark.put_on(&mut nstool);
-            let mut child = nstool.arg("unshare").args(options).arg("--").args(command).stdin(Stdio::null()).spawn().unwrap();
+            let mut child =
+                nstool.arg("unshare").args(options).arg("--").args(command).stdin(Stdio::null()).spawn().unwrap();
             eventually(|| mark.carriers().iter().any(|(_, line)| line == "sleep 1000 ").then_some(()));
             kill(child.id() as i32);
             child.wait().unwrap();
@@ -114,7 +117,8 @@ fn the_signal_of_kill_child_is_the_one_asked_for_and_none_lets_the_child_live() 
         let mark = Mark::new();
         let mut command = nstool();
         mark.put_on(&mut command);
-        let mut child = command.args(["unshare", option, "--", "sh", "-c", &script]).stdin(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.args(["unshare", option, "--", "sh", "-c", &script]).stdin(Stdio::null()).spawn().unwrap();
         eventually(|| fs::read_to_string(&note).ok().filter(|text| text == "up\n"));
         kill(child.id() as i32);
         child.wait().unwrap();

@@ -41,7 +41,8 @@ fn the_container_is_the_same_with_every_newer_call_missing() {
     };
     let newest = told(&[]);
     assert!(newest.contains("\nrefused\n"), "{newest}");
-    for line in ["/mnt/below ro,nosuid,nodev,relatime", "/mnt ro,nosuid,nodev,relatime", "/t rw,nosuid,nodev,relatime"] {
+    for line in ["/mnt/below ro,nosuid,nodev,relatime", "/mnt ro,nosuid,nodev,relatime", "/t rw,nosuid,nodev,relatime"]
+    {
         assert!(newest.lines().any(|told| told == line), "{line}: {newest}");
     }
     // The calls to mount came together.

@@ -113,7 +113,10 @@ fn the_maps_are_as_asked() {
         (&["--map-users", "100000,0,5"], " 0 100000 5\nallow"),
         (&["--map-groups", "0:5:3", "--setgroups", "deny"], " 0 5 3\ndeny"),
         (&["--map-users=all", "--map-groups=all"], " 0 0 4294967295\n 0 0 4294967295\nallow"),
-        (&["--owner", "1000:1001", "--map-users=1000:1000:1", "--map-groups=all"], " 1000 1000 1\n 0 0 4294967295\nallow"),
+        (
+            &["--owner", "1000:1001", "--map-users=1000:1000:1", "--map-groups=all"],
+            " 1000 1000 1\n 0 0 4294967295\nallow",
+        ),
     ] {
         assert_eq!(said(&[options, &["--", "sh", "-c", maps]].concat()), expected, "{options:?}");
     }
@@ -128,7 +131,10 @@ fn subordinate_ids_are_mapped_as_asked() {
     for (options, expected) in [
         (&["--map-auto"][..], " 0 100000 65536\n 0 100000 65536\nallow"),
         (&["-r", "--map-auto"], " 0 65534 1\n 1 100000 65536\n 0 65534 1\n 1 100000 65536\nallow"),
-        (&["-c", "--map-auto"], " 0 100000 65534\n 65534 65534 1\n 65535 165534 2\n 0 100000 65534\n 65534 65534 1\n 65535 165534 2\nallow"),
+        (
+            &["-c", "--map-auto"],
+            " 0 100000 65534\n 65534 65534 1\n 65535 165534 2\n 0 100000 65534\n 65534 65534 1\n 65535 165534 2\nallow",
+        ),
         (&["--map-subids"], " 100000 100000 65536\n 100000 100000 65536\nallow"),
         (&["--map-users=auto", "--map-groups=subids"], " 0 100000 65536\n 100000 100000 65536\nallow"),
         (&["-r", "--map-users", "1:100005:9"], " 0 65534 1\n 1 100005 9\n 0 65534 1\ndeny"),
@@ -160,7 +166,8 @@ fn credentials_change_as_asked() {
     let sets = |options: &[&str]| -> Vec<u64> {
         said(&[options, &caps].concat()).lines().map(|line| u64::from_str_radix(line, 16).unwrap()).collect()
     };
-    let [all, kept] = [sets(&["-S", "5"]), sets(&["-U", "--map-users=all", "--map-groups=all", "-S", "5", "--keep-caps"])];
+    let [all, kept] =
+        [sets(&["-S", "5"]), sets(&["-U", "--map-users=all", "--map-groups=all", "-S", "5", "--keep-caps"])];
     // Inheritable, permitted, effective, bounding, ambient; no_new_privs.
     assert_eq!((all[1], all[2], all[4], all[5]), (0, 0, 0, 0));
     assert!(kept[1] != 0 && kept[1] == kept[2] && kept[1] == kept[4], "{kept:x?}");
@@ -231,8 +238,18 @@ fn the_building_blocks_are_laid_in_the_order_given() {
     let mut options = container(&root);
     options.retain(|option| option != "--init");
     let more = [
-        "--tmpfs", "/deep:size=64k,mode=0700", "--bind", &binds, "--ro-bind", &file, "--sysfs", "/sys", "--symlink",
-        "deep/er:/short", "--dir", "/a/b/c",
+        "--tmpfs",
+        "/deep:size=64k,mode=0700",
+        "--bind",
+        &binds,
+        "--ro-bind",
+        &file,
+        "--sysfs",
+        "/sys",
+        "--symlink",
+        "deep/er:/short",
+        "--dir",
+        "/a/b/c",
     ];
     let look = "stat -c %a /deep; df -k /deep | tail -1 | tr -s ' ' | cut -d' ' -f2; cat /short/data/file; cat /etc/one; \
                 echo x > /etc/one || echo refused; ls -d /a/b/c; ls /sys/class/net; readlink /dev/fd; \
@@ -352,7 +369,10 @@ fn the_child_joins_a_control_group_which_is_its_root() {
         return crate::common::skip("needs a control group that can be made");
     }
     for options in [&[][..], &["-f"], &["-p", "--init"]] {
-        let said = said(&[options, &["-C", "--join-cgroup", &group, "--", "grep", "-E", "nstool|:/$", "/proc/self/cgroup"]].concat());
+        let said = said(
+            &[options, &["-C", "--join-cgroup", &group, "--", "grep", "-E", "nstool|:/$", "/proc/self/cgroup"]]
+                .concat(),
+        );
         assert!(!said.contains("nstool-test"), "its own root is all it sees: {said}");
         let plain = [options, &["-u", "--join-cgroup", &group, "--", "cat", "/proc/self/cgroup"]].concat();
         assert!(self::said(&plain).contains("nstool-test"));
@@ -389,7 +409,8 @@ fn kept_pid_and_time_namespaces_are_those_of_the_child() {
     command.args(["--", "sh", "-c", "stat -Lc %i \"$@\" | tr '\\n' ' '; echo; exec sleep 1000", "sh"]).args(&links);
     let helper = Helper::start_command(command);
     let inside: Vec<u64> = helper.said.split_whitespace().map(|inode| inode.parse().unwrap()).collect();
-    let kept: Vec<u64> = files.iter().map(|file| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())).collect();
+    let kept: Vec<u64> =
+        files.iter().map(|file| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())).collect();
     assert_eq!(inside, kept);
     assert_ne!(kept[4], inode_of(std::process::id() as i32, "pid"));
 }
