@@ -1,14 +1,15 @@
 //! The scan: fills a [`Snapshot`] from every place a namespace can be seen.
 //!
-//! One file per source, run in the order of [`SOURCES`]. Some look at one process after the other, and two threads share
+//! One file per source, run in the order of `SOURCES`. Some look at one process after the other, and two threads share
 //! the processes; the others look at the machine once, afterwards. Each namespace that is met is pinned: a descriptor of
-//! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile ([`registry`]).
+//! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile (`registry`).
 
 mod bind_mounts;
 mod descriptors;
 mod details;
 mod hierarchy;
 mod net_ids;
+mod newcomers;
 mod processes;
 mod registry;
 mod scope;
@@ -18,12 +19,13 @@ mod worker;
 
 pub use scope::{Commands, Scope};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::RawFd;
 
 use crate::error::Result;
 use crate::id::{NamespaceId, Pid};
-use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::model::{Hidden, Holder, Namespace, Observed, Process, Snapshot, Why};
+use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
+use crate::model::{Hidden, Holder, Namespace, Observed, Process, Snapshot, Subject, Why};
 use crate::proc::Proc;
 use registry::Registry;
 use worker::{Visit, Worker};
@@ -44,14 +46,16 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 7] = [
+static SOURCES: [Source; 9] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
-    Source { wanted: |scope| scope.threads, look: Look::Process(threads::look) },
+    Source { wanted: |_| true, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::look) },
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
     Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::drop_ended) },
 ];
 
 /// A scan under way: what the sources share and fill.
@@ -59,6 +63,10 @@ struct Scan<'a> {
     scope: &'a Scope,
     proc: &'a Proc,
     registry: &'a Registry,
+    /// The kinds that are read, of which not all need be listed.
+    kinds: KindSet,
+    /// The descriptors we had before the scan.
+    inherited: &'a HashSet<RawFd>,
     processes: Vec<Process>,
     /// By the registry's index.
     holders: Vec<(usize, Holder)>,
@@ -67,6 +75,8 @@ struct Scan<'a> {
     lineage: HashMap<usize, hierarchy::Lineage>,
     /// By the registry's index.
     net_ids: HashMap<usize, Observed<crate::model::NetId>>,
+    /// Namespaces that ended during the scan, by the registry's index.
+    ended: HashSet<usize>,
 }
 
 impl Snapshot {
@@ -82,19 +92,25 @@ impl Snapshot {
         let inherited = descriptors::of_ourselves();
         let proc = Proc::open()?;
         let _limit = registry::RaisedLimit::raise();
-        let registry = Registry::new();
+        let registry = Registry::new(inherited.len());
         let pids = proc.pids()?;
         let gathered = worker::visit_all(scope, &proc, &registry, &pids, &inherited);
         let mut scan = Scan {
             scope,
             proc: &proc,
             registry: &registry,
+            kinds: scope.kinds_to_read(),
+            inherited: &inherited,
             processes: gathered.processes,
             holders: gathered.holders,
             hidden: gathered.hidden,
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
+            ended: HashSet::new(),
         };
+        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
+            scan.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
+        }
         for source in &SOURCES {
             if let Look::Machine(look) = source.look
                 && (source.wanted)(scope)
@@ -133,6 +149,7 @@ impl Scan<'_> {
         for (index, holder) in self.holders {
             namespaces[index].holders.push(holder);
         }
+        let ended: HashSet<NamespaceId> = self.ended.iter().map(|index| namespaces[*index].id).collect();
         namespaces.sort_unstable_by_key(|namespace| namespace.id);
         fill_members(&mut namespaces, &self.processes);
         for namespace in &mut namespaces {
@@ -140,7 +157,7 @@ impl Scan<'_> {
             namespace.holders.dedup();
         }
         // What was read only on the way to something else (mount namespaces for their bind mounts) is not listed.
-        namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind));
+        namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind) && !ended.contains(&namespace.id));
         Snapshot { namespaces, processes: self.processes, hidden: self.hidden }
     }
 }

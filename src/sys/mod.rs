@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod create;
+pub(crate) mod handle;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;

@@ -42,6 +42,20 @@ fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
     })
 }
 
+/// Opens a pidfd of one thread, which may be another than its process's leader; `None` before Linux 6.9.
+pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
+    // EINVAL: a kernel without PIDFD_THREAD.
+    open_with(tid, libc::O_EXCL)
+        .filter(|opened| !matches!(opened, Err(error) if error.raw_os_error() == Some(libc::EINVAL)))
+}
+
+/// Tells whether a descriptor is a pidfd of a kernel that gives pidfds a filesystem of their own (since Linux 6.9).
+pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> bool {
+    /// `PID_FS_MAGIC` of statfs(2).
+    const PIDFS_MAGIC: u64 = 0x5049_4446;
+    rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type as u64 == PIDFS_MAGIC)
+}
+
 /// Opens the namespace that `link` of the process leads to; `None` before Linux 6.11. EACCES: no ptrace rights.
 /// ESRCH: a zombie has no such namespace any more.
 pub(crate) fn namespace(pidfd: BorrowedFd<'_>, link: NamespaceLink) -> Option<io::Result<OwnedFd>> {

@@ -7,43 +7,61 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), rustix::process::geteuid().is_root()) {
+    let reader = Reader {
+        is_root: rustix::process::geteuid().is_root(),
+        kernel: procfs::KernelVersion::current().map_or_else(
+            |_| "older".to_owned(),
+            |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
+        ),
+    };
+    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), &reader) {
         report::note(&line, terminal);
     }
 }
 
-/// Words what was hidden of `processes` processes, and what would help.
-fn line(hidden: &Hidden, processes: usize, root: bool) -> Option<String> {
+/// Who could not see.
+struct Reader {
+    is_root: bool,
+    kernel: String,
+}
+
+/// Words what was hidden of `processes` processes, each with its own reason, and what would help.
+fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
     let mut parts = Vec::new();
     for (subject, why, count) in hidden.iter() {
+        let (one, many) = subject.words();
+        let words = if count == 1 { one } else { many };
         let part = match subject {
-            // How many there are is just what cannot be seen; and an old kernel's answer is the same for everybody.
-            Subject::MountNamespaces if why == Why::Unsupported => continue,
-            Subject::MountNamespaces => format!("{subject}"),
-            Subject::Process => format!("{count} of {processes} {subject}"),
-            _ => format!("{count} {subject}"),
+            // How many there are is just what cannot be seen.
+            Subject::MountNamespaces | Subject::UnlistedProcesses => many.to_owned(),
+            Subject::Process => format!("{count} of {processes} {many}"),
+            _ => format!("{count} {words}"),
         };
-        match why {
-            Why::NotPermitted => parts.push(part),
-            _ => parts.push(format!("{part} ({why})")),
-        }
+        let reason = match (subject, why) {
+            (Subject::MountNamespaces, Why::Unsupported) => format!("needs Linux 6.12, this is {}", reader.kernel),
+            (Subject::MountNamespaces, Why::NotPermitted) if reader.is_root => {
+                "needs CAP_SYS_ADMIN in the initial user namespace".to_owned()
+            }
+            (Subject::MountTable, Why::Outside) => "mounts outside our chroot".to_owned(),
+            (Subject::UnlistedProcesses, _) => "mounted with hidepid".to_owned(),
+            // ptrace(2): the reader needs every capability that the process has, over the process's user namespace.
+            (_, Why::NotPermitted) if reader.is_root => {
+                "more capabilities than ours, or another user namespace".to_owned()
+            }
+            (_, Why::NotPermitted) => String::new(),
+            (_, why) => why.to_string(),
+        };
+        parts.push(if reason.is_empty() { part } else { format!("{part} ({reason})") });
     }
     if parts.is_empty() {
         return None;
     }
     let refused = hidden.iter().any(|(_, why, _)| why == Why::NotPermitted);
-    let advice = match (refused, root) {
-        (true, false) => ": run as root to see them",
-        // ptrace(2): the reader needs every capability that the process has.
-        (true, true) => {
-            ": permission denied even to root (they hold capabilities that we lack, or belong to another user namespace)"
-        }
-        (false, _) => "",
-    };
+    let advice = if refused && !reader.is_root { ": run as root to see them" } else { "" };
     Some(format!("hidden: {}{advice}", parts.join(", ")))
 }
 
-/// Returns the `hidden` object of a JSON document: counts by sort and reason, and the number of processes met.
+/// Returns the `hidden` object of a JSON document: counts by sort and reason.
 pub(crate) fn json(snapshot: &Snapshot) -> Json {
     let mut object = Map::new();
     for (subject, why, count) in snapshot.hidden().iter() {
@@ -59,15 +77,24 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_said_with_what_helps() {
+        let reader = |is_root| Reader { is_root, kernel: "6.1.0".to_owned() };
+        let (root, user) = (reader(true), reader(false));
         let mut hidden = Hidden::default();
-        assert_eq!(line(&hidden, 340, false), None);
+        assert_eq!(line(&hidden, 340, &user), None);
         for _ in 0..12 {
             hidden.add(Subject::Process, Why::NotPermitted);
         }
-        assert_eq!(line(&hidden, 340, false).unwrap(), "hidden: 12 of 340 processes: run as root to see them");
-        hidden.add(Subject::MountNamespaces, Why::NotPermitted);
-        let both = line(&hidden, 340, false).unwrap();
-        assert_eq!(both, "hidden: 12 of 340 processes, mount namespaces without processes: run as root to see them");
-        assert!(line(&hidden, 340, true).unwrap().contains("capabilities that we lack"));
+        assert_eq!(line(&hidden, 340, &user).unwrap(), "hidden: 12 of 340 processes: run as root to see them");
+        assert!(
+            line(&hidden, 340, &root)
+                .unwrap()
+                .ends_with("12 of 340 processes (more capabilities than ours, or another user namespace)")
+        );
+        hidden.add(Subject::MountNamespaces, Why::Unsupported);
+        assert_eq!(
+            line(&hidden, 340, &user).unwrap(),
+            "hidden: 12 of 340 processes, mount namespaces without processes (needs Linux 6.12, this is 6.1.0): \
+             run as root to see them"
+        );
     }
 }
