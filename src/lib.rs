@@ -27,6 +27,7 @@
 
 pub mod create;
 pub mod discover;
+pub mod enter;
 pub mod error;
 pub mod exec;
 mod id;

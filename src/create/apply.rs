@@ -65,10 +65,8 @@ fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Re
         inside::carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
-    // It closes all descriptors, so none may be owned any more.
-    drop(state);
-    let refusal = become_program(&mut program, &[], None, None, None);
-    Err(Stop { error: refusal.explain(&program), status: refusal.exit_status() })
+    let refusal = become_program(&mut program, &[], None, None);
+    Err(Stop { error: refusal.explain(program.name(), program.candidates()), status: refusal.exit_status() })
 }
 
 /// Words the failure of a step.

@@ -2,7 +2,7 @@
 //! allocates nothing.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal};
@@ -126,8 +126,7 @@ impl ChildSide {
             process::exit_now(TROUBLE);
         }
         self.speaker.say(Word::Launched);
-        let report = self.report.as_fd();
-        let refusal = become_program(&mut self.program, &[], Some(report), None, Some(supervisor));
+        let refusal = become_program(&mut self.program, &[], None, Some(supervisor));
         self.report.send(&Failure { step: number as u32, errno: refusal.errno, refusal: Some(refusal) });
         process::exit_now(i32::from(refusal.exit_status()))
     }

@@ -8,7 +8,7 @@ use rustix::process::{DumpableBehavior, WaitOptions};
 use super::talk::{Speaker, Word};
 use crate::exec::Ending;
 use crate::id::Pid;
-use crate::sys::process::{self, Received, SignalSet};
+use crate::sys::process::{self, Closing, Received, SignalSet};
 
 /// Looks after `command`, our child, until it has ended, then ends; the kernel kills whatever is left in the namespace.
 /// All signals are blocked.
@@ -18,7 +18,7 @@ pub(super) fn run(command: Pid, speaker: &Speaker, tell_reaped: bool, keep: Opti
     let _ = rustix::thread::set_name(c"nstool-init");
     let mut kept = [speaker.as_fd().as_raw_fd(), keep.unwrap_or(-1)];
     kept.sort_unstable();
-    process::close_all_but(&kept, None);
+    process::close_all_but(&kept, Closing::Now, None);
     let Ok(signals) = SignalSet::all().descriptor() else { process::exit_now(125) };
     loop {
         let mut polled = [PollFd::new(&signals, PollFlags::IN)];

@@ -20,7 +20,7 @@ use super::talk::{self, Listener, Speaker, Word};
 use crate::exec::Child;
 use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::sys::process::{self, SignalSet};
+use crate::sys::process::{self, Closing, SignalSet};
 
 /// What is to be kept where: the number of its step, the namespace's link below /proc, the file.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
     let _ = rustix::thread::set_name(c"nstool-keep");
     let mut kept = [lifeline.as_raw_fd(), speaker.as_fd().as_raw_fd()];
     kept.sort_unstable();
-    process::close_all_but(&kept, None);
+    process::close_all_but(&kept, Closing::Now, None);
     let result = places.iter_mut().try_for_each(|place| bind(place).map_err(|errno| (place.step, errno)));
     match result {
         Ok(()) => speaker.say(Word::Launched),

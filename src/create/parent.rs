@@ -17,7 +17,7 @@ use super::plan::{Action, MapWriter, Place};
 use super::request::Request;
 use super::talk::{self, Listener, Word};
 use crate::error::{Error, ErrorKind};
-use crate::exec::{Child, Companion, Ending, Guardian, Program, Refusal, Supervisor, gate, report};
+use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
 use crate::kind::KindSet;
 use crate::sys::create::{Cloned, clone, duplicate};
 use crate::sys::process::{self, SignalSet};
@@ -59,7 +59,10 @@ pub(super) fn run(
     parent.follow(request, &steps, created_by, observer)?;
     if let Some(failure) = reports.receive() {
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
-        return Err(Stop { error: refusal.explain(&program), status: refusal.exit_status() });
+        return Err(Stop {
+            error: refusal.explain(program.name(), program.candidates()),
+            status: refusal.exit_status(),
+        });
     }
     let ending = parent.supervise(&supervisor, observer)?;
     drop(guardian);
@@ -73,7 +76,7 @@ struct Made {
     program: Program,
     reports: report::Reader,
     supervisor: Supervisor,
-    gatekeeper: Option<crate::exec::Gatekeeper>,
+    gatekeeper: Option<Gatekeeper>,
 }
 
 /// Makes the child; in it, this does not return.
@@ -363,4 +366,6 @@ impl Companion for InitTalk<'_> {
     fn before_stop(&mut self) {}
 
     fn after_stop(&mut self) {}
+
+    fn orphaned(&mut self) {}
 }

@@ -84,6 +84,6 @@ mod tests {
         let mounts = ["/", "/usr", "/usr/local", "/usr2", "/usr/local/a"].map(|point| point.as_bytes().to_vec());
         assert_eq!(below(b"/usr", &mounts), [c"local".to_owned(), c"local/a".to_owned()]);
         assert_eq!(below(b"/", &mounts).len(), 4);
-        assert_eq!(below(b"/no/such/place", &mounts), []);
+        assert!(below(b"/no/such/place", &mounts).is_empty());
     }
 }

@@ -10,7 +10,7 @@ use super::report::Refusal;
 use super::supervise::Supervisor;
 use crate::id::Pid;
 use crate::sys::pidfd;
-use crate::sys::process::{self, Fork};
+use crate::sys::process::{self, Closing, Fork};
 
 /// A child of ours that was not reaped yet, so that its number is its own.
 #[derive(Debug)]
@@ -79,29 +79,16 @@ pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
     process::exit_now(128 + libc::SIGKILL)
 }
 
-/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending), the signals as we found them,
-/// then the program. Returns only if it could not be executed. Allocates nothing.
-///
-/// `report`, which closes by itself when the program runs, stays open till then; `proc` is a descriptor of `/proc`, for
-/// kernels before 5.9.
+/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
+/// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
+/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
-    report: Option<BorrowedFd<'_>>,
     proc: Option<BorrowedFd<'_>>,
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
-    use std::os::fd::AsRawFd;
-    // The report's descriptor goes in its place among those kept; there are few.
-    let mut all = [-1; MAX_KEPT + 1];
-    let mut count = 0;
-    let report = report.map(|report| report.as_raw_fd());
-    for fd in keep.iter().copied().take(MAX_KEPT).chain(report) {
-        all[count] = fd;
-        count += 1;
-    }
-    all[..count].sort_unstable();
-    process::close_all_but(&all[..count], proc);
+    process::close_all_but(keep, Closing::OnExec, proc);
     for &fd in keep {
         process::keep_on_exec(fd);
     }
@@ -112,6 +99,3 @@ pub(crate) fn become_program(
     process::default_action(libc::SIGPIPE);
     program.execute()
 }
-
-/// How many descriptors can be kept open for a program.
-pub(crate) const MAX_KEPT: usize = 64;

@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Access, FileType, Mode, OFlags, StatVfsMountFlags};
 
-use super::program::Program;
 use super::report::Refusal;
 use crate::error::{Error, ErrorKind};
 use crate::printable;
@@ -237,17 +236,17 @@ impl Refusal {
         if self.errno == libc::ENOENT { 127 } else { 126 }
     }
 
-    /// Words it.
-    pub fn explain(&self, program: &Program) -> Error {
-        let path = program.candidates().get(self.candidate).map(CString::as_bytes).unwrap_or_default();
-        let name = printable(program.name());
+    /// Words it, of the program called `name` and the files that were tried for it.
+    pub fn explain(&self, name: &[u8], candidates: &[CString]) -> Error {
+        let path = candidates.get(self.candidate).map(CString::as_bytes).unwrap_or_default();
+        let name = printable(name);
         let path = printable(path);
         let other = printable(self.name());
         let file = if self.name().is_empty() { format!("{path}") } else { format!("its interpreter {other}") };
         let message = format!("cannot run {name}");
         let (kind, cause) = match self.cause {
-            Cause::Missing if program.candidates().len() > 1 => {
-                (ErrorKind::NotFound, format!("no directory of PATH has it ({})", directories(program)))
+            Cause::Missing if candidates.len() > 1 => {
+                (ErrorKind::NotFound, format!("no directory of PATH has it ({})", directories(candidates)))
             }
             Cause::Missing => (ErrorKind::NotFound, "there is no such file".to_owned()),
             Cause::ScriptInterpreter => {
@@ -278,8 +277,8 @@ impl Refusal {
     }
 }
 
-fn directories(program: &Program) -> String {
-    let directories = program.candidates().iter().filter_map(|path| {
+fn directories(candidates: &[CString]) -> String {
+    let directories = candidates.iter().filter_map(|path| {
         let path = path.as_bytes();
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
         Some(printable(&path[..slash]).into_owned())
@@ -309,6 +308,7 @@ fn machine_name(machine: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::Program;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
@@ -343,7 +343,7 @@ mod tests {
         // ETXTBSY: a process that another test forked meanwhile still has the file open for writing.
         let refusals = std::iter::repeat_with(|| program.execute());
         let refusal = refusals.into_iter().find(|refusal| refusal.errno != libc::ETXTBSY).unwrap();
-        let error = refusal.explain(&program);
+        let error = refusal.explain(program.name(), program.candidates());
         (refusal.exit_status(), std::error::Error::source(&error).unwrap().to_string())
     }
 
@@ -395,7 +395,7 @@ mod tests {
         assert_eq!(refusal.candidate, 1);
         assert_eq!(refusal.cause, Cause::ScriptInterpreter);
         let mut program = Program::new(&["no-such-tool".into()], &[]).unwrap();
-        let error = program.execute().explain(&program);
+        let error = program.execute().explain(b"no-such-tool", program.candidates());
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("no directory of PATH") && cause.contains("/usr/bin"), "{cause}");
     }

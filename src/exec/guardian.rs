@@ -13,7 +13,7 @@ use rustix::pipe::PipeFlags;
 
 use super::child::Child;
 use crate::sys::pidfd;
-use crate::sys::process::{self, SignalSet};
+use crate::sys::process::{self, Closing, SignalSet};
 
 /// The process that guards a child of ours. Dropping it ends it, and leaves the child alone.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>, signal: i32) ->
     SignalSet::all().block_exactly();
     let _ = rustix::thread::set_name(c"nstool-guard");
     let (first, second) = (lifeline.as_raw_fd(), child.as_raw_fd());
-    process::close_all_but(&[first.min(second), first.max(second)], None);
+    process::close_all_but(&[first.min(second), first.max(second)], Closing::Now, None);
     // Nor may it hold open a pipe that somebody waits to see closed.
     process::close_standard();
     loop {

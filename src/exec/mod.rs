@@ -24,6 +24,7 @@ mod supervise;
 pub(crate) use child::{Child, become_program, die_with_parent};
 pub(crate) use guardian::{Gate, Gatekeeper, Guardian, gate};
 pub use program::Program;
+pub(crate) use program::split_variable;
 pub use report::{Failure, Refusal};
 pub use supervise::Ending;
 pub(crate) use supervise::{Companion, NoCompanion, Supervisor};

@@ -33,6 +33,8 @@ pub(crate) trait Companion {
     fn before_stop(&mut self);
     /// We go on.
     fn after_stop(&mut self);
+    /// Our own parent is gone, and the child was killed for that.
+    fn orphaned(&mut self);
 }
 
 /// Nothing to look after.
@@ -46,6 +48,7 @@ impl Companion for NoCompanion {
     }
     fn before_stop(&mut self) {}
     fn after_stop(&mut self) {}
+    fn orphaned(&mut self) {}
 }
 
 /// Catches signals from before the fork on, so that none is lost and none ends us while the child lives.
@@ -119,7 +122,7 @@ impl Supervisor {
             if lifeline.is_some() && !ready[own - 1].is_empty() {
                 orphaned = true;
                 child.signal(libc::SIGKILL);
-                child.signal(libc::SIGCONT);
+                companion.orphaned();
             }
             if report.is_some() && !ready[1].is_empty() {
                 failure = report.take().and_then(|report| report.receive());
@@ -184,7 +187,10 @@ fn pass_on(child: &Child, received: Received) {
     if by_terminal && same_group(child) {
         return;
     }
-    if received.code == libc::SI_QUEUE {
+    if received.signal == libc::SIGCONT && leads_group(child) {
+        // The whole job stopped, so the whole job goes on.
+        let _ = process::kill(-child.pid(), libc::SIGCONT);
+    } else if received.code == libc::SI_QUEUE {
         let _ = process::queue(child.pid(), received.signal, received.value);
     } else {
         child.signal(received.signal);
@@ -200,23 +206,43 @@ fn same_group(child: &Child) -> bool {
     group == Ok(rustix::process::getpgrp())
 }
 
+fn leads_group(child: &Child) -> bool {
+    let pid = rustix::process::Pid::from_raw(child.pid());
+    rustix::process::getpgid(pid).ok() == pid
+}
+
 impl Ending {
     /// Ends this process the same way: with the same status, or by the same signal, so that whoever waits for us sees
     /// what happened.
     pub fn mirror(self) -> ! {
-        let signal = match self {
-            Self::Exited(status) => std::process::exit(i32::from(status)),
-            Self::Signaled(signal) => signal,
-        };
-        // One core file is enough.
-        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-        process::default_action(signal);
-        process::unblock_all();
-        let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
-        // The init of a pid namespace cannot kill itself.
-        std::process::exit(128 + signal)
+        self.mirror_by(|status| std::process::exit(status))
     }
+
+    /// The same for a forked process, which must not run what its parent has to run at its exit.
+    pub(crate) fn mirror_now(self) -> ! {
+        self.mirror_by(|status| process::exit_now(status))
+    }
+
+    fn mirror_by(self, exit: impl FnOnce(i32) -> std::convert::Infallible) -> ! {
+        let status = match self {
+            Self::Exited(status) => i32::from(status),
+            Self::Signaled(signal) => {
+                raise(signal);
+                // The init of a pid namespace cannot kill itself.
+                128 + signal
+            }
+        };
+        match exit(status) {}
+    }
+}
+
+fn raise(signal: i32) {
+    // One core file is enough.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    process::default_action(signal);
+    process::unblock_all();
+    let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
 }
 
 #[cfg(test)]
@@ -245,7 +271,7 @@ mod tests {
                 if !gate.pass() {
                     process::exit_now(125);
                 }
-                let refusal = become_program(&mut program, &[], Some(writer.as_fd()), None, Some(&supervisor));
+                let refusal = become_program(&mut program, &[], None, Some(&supervisor));
                 writer.send(&Failure { step: 9, errno: refusal.errno, refusal: Some(refusal) });
                 process::exit_now(125);
             };
@@ -255,11 +281,7 @@ mod tests {
             match supervisor.wait(&child, Some(reader), None, &mut NoCompanion).unwrap() {
                 Ok(ending) => {
                     drop(guardian);
-                    // The test harness's exit handlers are not ours to run.
-                    if let Ending::Exited(status) = ending {
-                        process::exit_now(i32::from(status));
-                    }
-                    ending.mirror()
+                    ending.mirror_now()
                 }
                 Err(failure) => process::exit_now(100 + failure.step as i32),
             }
@@ -334,7 +356,7 @@ mod tests {
                 rustix::stdio::dup2_stderr(&pipe).unwrap();
                 let process = supervised(program);
                 process::close_standard();
-                process::close_all_but(&[], None);
+                process::close_all_but(&[], process::Closing::Now, None);
                 process::exit_now(i32::from(ended(&process) != Ending::Signaled(libc::SIGKILL)))
             });
             drop(pipe);

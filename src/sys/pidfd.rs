@@ -19,17 +19,9 @@ const GET_NAMESPACE_REQUESTS: [u32; NamespaceLink::COUNT] =
     [0xff01, 0xff02, 0xff03, 0xff04, 0xff05, 0xff07, 0xff09, 0xff0a, 0xff06, 0xff08];
 const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
 
-/// `PIDFD_THREAD` of pidfd_open(2), since Linux 6.9.
-const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
-
 /// Opens a pidfd of process `pid`; `None` before Linux 5.3.
 pub(crate) fn open(pid: Pid) -> Option<io::Result<OwnedFd>> {
     open_with(pid, 0)
-}
-
-/// Opens a pidfd of thread `tid`; `None` before Linux 5.3, EINVAL before 6.9.
-pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
-    open_with(tid, PIDFD_THREAD)
 }
 
 fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {

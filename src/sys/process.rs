@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
+use crate::kind::NamespaceKind;
 
 pub(crate) static CLOSE_RANGE: Interface = Interface::new("close_range(2)", "5.9", "/proc/self/fd");
 
@@ -51,38 +52,56 @@ pub(crate) fn queue(pid: Pid, signal: i32, value: usize) -> io::Result<()> {
     check(unsafe { libc::sigqueue(pid, signal, value) }).map(drop)
 }
 
+/// What becomes of descriptors that are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// They are closed at once: for a helper process that uses none of them any more.
+    Now,
+    /// They close when a program is executed; until then, and if that fails, they are there.
+    OnExec,
+}
+
 /// Closes every descriptor above 2 but those in `keep`, which is in ascending order. Where close_range(2) is lacking,
 /// `proc` (a descriptor of `/proc`) tells which are open; without it, the numbers up to the limit are tried.
-pub(crate) fn close_all_but(keep: &[RawFd], proc: Option<BorrowedFd<'_>>) {
+pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     let mut first: libc::c_uint = 3;
     for &kept in keep.iter().filter(|fd| **fd > 2) {
         let kept = kept as libc::c_uint;
-        if kept > first && !close_range(first, kept - 1) {
-            return close_one_by_one(keep, proc);
+        if kept > first && !close_range(first, kept - 1, closing) {
+            return close_one_by_one(keep, closing, proc);
         }
         first = first.max(kept + 1);
     }
-    if !close_range(first, libc::c_uint::MAX) {
-        close_one_by_one(keep, proc);
+    if !close_range(first, libc::c_uint::MAX, closing) {
+        close_one_by_one(keep, closing, proc);
     }
 }
 
-fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
+/// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+
+fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> bool {
+    let flags = if closing == Closing::OnExec { CLOSE_RANGE_CLOEXEC } else { 0 };
     let result = CLOSE_RANGE.attempt(|| {
-        // SAFETY: the call takes integers; the callers own no descriptor there that they still use.
-        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        // SAFETY: the call takes integers; what is closed at once is not used any more (see `Closing::Now`).
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
         check(result as libc::c_int)
     });
     matches!(result, Some(Ok(_)))
 }
 
-fn close_one_by_one(keep: &[RawFd], proc: Option<BorrowedFd<'_>>) {
+fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     use rustix::fs::{Mode, OFlags, RawDir};
     let close = |fd: RawFd| {
-        if fd > 2 && !keep.contains(&fd) {
-            // SAFETY: the callers own no descriptor there that they still use.
-            unsafe { libc::close(fd) };
+        if fd <= 2 || keep.contains(&fd) {
+            return;
         }
+        match closing {
+            // SAFETY: the caller uses none of them any more (see `Closing::Now`).
+            Closing::Now => unsafe { libc::close(fd) },
+            // SAFETY: the request takes an integer; a number that is not open is refused.
+            Closing::OnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+        };
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if let Some(Ok(list)) = proc.map(|proc| rustix::fs::openat(proc, c"self/fd", flags, Mode::empty())) {
@@ -107,6 +126,28 @@ pub(crate) fn close_standard() {
         // SAFETY: the helper uses none of them.
         unsafe { libc::close(fd) };
     }
+}
+
+/// Tells whether a descriptor is open.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: the request takes no argument and changes nothing.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// Moves this thread into the namespace `fd`; EINVAL if it is not of `kind` (setns(2)).
+pub(crate) fn set_namespace(fd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Result<()> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::setns(fd.as_raw_fd(), kind.clone_flag() as libc::c_int) }).map(drop)
+}
+
+/// Sets a resource limit of this process; `None` is unlimited.
+pub(crate) fn set_limit(resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft.unwrap_or(libc::RLIM64_INFINITY),
+        rlim_max: hard.unwrap_or(libc::RLIM64_INFINITY),
+    };
+    // SAFETY: the kernel reads the structure during the call.
+    check(unsafe { libc::setrlimit64(resource as _, &raw const limit) }).map(drop)
 }
 
 /// Lets a descriptor stay open across execve(2).
@@ -184,15 +225,20 @@ pub(crate) fn default_action(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-/// Gives up the controlling terminal, if there is one: nothing that runs from here on can reach it through /dev/tty.
-pub(crate) fn detach_from_terminal() {
+/// Opens our controlling terminal, if there is one.
+pub(crate) fn controlling_terminal() -> Option<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
-    let Ok(terminal) = rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-    else {
-        return;
-    };
-    // SAFETY: the request takes no argument.
-    unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
+    rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Gives up the controlling terminal: what runs from here on cannot reach it through /dev/tty. For a session's leader
+/// it would mean a hangup for the whole session, so that keeps it.
+pub(crate) fn detach_from(terminal: BorrowedFd<'_>) {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None) != Ok(own) {
+        // SAFETY: the request takes no argument.
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
+    }
 }
 
 /// Strings for execve(2), ending with the null pointer, put together before a fork.
@@ -271,11 +317,6 @@ mod tests {
         }
     }
 
-    fn is_open(fd: RawFd) -> bool {
-        // SAFETY: the request takes no argument and changes nothing.
-        unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
-    }
-
     #[test]
     fn only_the_chosen_descriptors_stay_open() {
         let files: Vec<OwnedFd> = (0..4).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect();
@@ -283,9 +324,9 @@ mod tests {
         numbers.sort_unstable();
         let proc = std::fs::File::open("/proc").unwrap();
         let ways: [fn(&[RawFd], BorrowedFd<'_>); 3] = [
-            |keep, proc| close_all_but(keep, Some(proc)),
-            |keep, proc| close_one_by_one(keep, Some(proc)),
-            |keep, _| close_one_by_one(keep, None),
+            |keep, proc| close_all_but(keep, Closing::Now, Some(proc)),
+            |keep, proc| close_one_by_one(keep, Closing::Now, Some(proc)),
+            |keep, _| close_one_by_one(keep, Closing::Now, None),
         ];
         for way in ways {
             let status = in_child(|| {

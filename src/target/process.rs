@@ -173,9 +173,13 @@ impl PinnedProcess {
         }
         let refused = matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES));
         let error = Error::system(format!("cannot {what} of process {pid}"), cause);
+        let own = rustix::process::geteuid().as_raw();
         match self.uid().filter(|_| refused) {
+            Some(_) if own == 0 => error.with_hint(
+                "it has capabilities that we lack, or lives in an outer user namespace: run nstool there, with all of them",
+            ),
             Some(0) => error.with_hint("run nstool as root, with all capabilities of the process"),
-            Some(uid) if uid == rustix::process::geteuid().as_raw() => error.with_hint(
+            Some(uid) if uid == own => error.with_hint(
                 "the process is your own, but it changed credentials or has more capabilities: run nstool as root",
             ),
             Some(uid) => error.with_hint(format!("run nstool as root or as the process's owner (uid {uid})")),

@@ -1,5 +1,6 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
+mod enter;
 mod ls;
 mod unshare;
 
@@ -14,6 +15,7 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Enter(Box<enter::Args>),
     Unshare(Box<unshare::Args>),
 }
 
@@ -22,6 +24,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
+            Self::Enter(_) => 125,
             Self::Unshare(_) => 125,
         }
     }
@@ -31,6 +34,7 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Enter(args) => enter::run(args, terminal),
         Command::Unshare(args) => unshare::run(args, terminal),
     }
 }
