@@ -108,7 +108,8 @@ impl Drop for Helper {
 
 /// A copy of nstool that everybody may run, wherever the tests were built.
 pub struct Public {
-    directory: PathBuf,
+    /// Where the copy lies.
+    pub directory: PathBuf,
 }
 
 impl Public {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{self, try_eventually};
+use crate::common::{self, eventually, try_eventually};
 
 /// A directory of the test's own that everybody may enter; removed at its end.
 struct Scratch(PathBuf);
@@ -102,6 +102,12 @@ fn container(root: &str) -> Vec<String> {
 
 fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
     first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+}
+
+/// Unmounts a kept namespace; it is busy while a scan of another test looks at it.
+#[track_caller]
+fn release(file: &str) {
+    eventually(|| Command::new("umount").arg(file).stderr(Stdio::null()).status().unwrap().success().then_some(()));
 }
 
 /// A mark in the environment, by which every process that descends from a test is found.

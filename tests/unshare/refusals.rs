@@ -76,7 +76,7 @@ fn a_place_that_cannot_keep_a_namespace_is_refused_before_anything_is_made() {
         assert!(output.stdout.is_empty());
         assert!(!Path::new(&good).exists());
     }
-    stdout_of(Command::new("umount").arg(&taken).output().unwrap());
+    release(&taken);
 }
 
 #[test]

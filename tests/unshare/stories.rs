@@ -23,7 +23,7 @@ fn a_host_name_inside_leaves_the_outer_one_alone() {
     command.args(["unshare", "-u", "--hostname", "inner", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
     let helper = Helper::start_command(command);
     let pid = helper.pid().to_string();
-    assert_eq!(printed("nsenter", &["-t", &pid, "-u", "hostname"]), "inner");
+    assert_eq!(printed(env!("CARGO_BIN_EXE_nstool"), &["enter", &pid, "-u", "--", "hostname"]), "inner");
 }
 
 #[test]
@@ -150,15 +150,18 @@ fn persistent_namespaces_are_joined_later_and_released_with_umount() {
     let options = [format!("--net={net}"), format!("--uts={uts}")];
     let output = unshare(&words(&["--hostname", "kept"], &options, &["true"]));
     stdout_of(output);
-    assert_eq!(printed("nsenter", &[&format!("--uts={uts}"), "hostname"]), "kept");
+    assert_eq!(printed(env!("CARGO_BIN_EXE_nstool"), &["enter", &format!("--uts={uts}"), "--", "hostname"]), "kept");
+    let net_inside = format!("--net={net}");
+    let joined =
+        printed(env!("CARGO_BIN_EXE_nstool"), &["enter", &net_inside, "--", "stat", "-Lc%i", "/proc/self/ns/net"]);
+    assert_eq!(joined, fs::metadata(&net).unwrap().ino().to_string());
     let ours = inode_of(std::process::id() as i32, "net");
     let kept = fs::metadata(&net).unwrap().ino();
     assert_ne!(kept, ours);
     let listed = stdout_of(nstool().args(["ls", "--json"]).output().unwrap());
     assert!(listed.contains(&kept.to_string()), "{listed}");
     for file in [&net, &uts] {
-        // Busy while a scan of another test looks at it.
-        eventually(|| Command::new("umount").arg(file).stderr(Stdio::null()).status().unwrap().success().then_some(()));
+        release(file);
     }
     assert_no_mount_below(scratch.path());
     let listed = eventually(|| {
