@@ -18,6 +18,7 @@ mod init;
 mod inside;
 mod keeper;
 mod mounts;
+mod outline;
 mod outside;
 mod parent;
 mod plan;
@@ -26,6 +27,7 @@ mod request;
 mod scene;
 mod talk;
 mod usage;
+mod warnings;
 
 pub use apply::{Event, Stop, apply};
 pub use capability::capability;

@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::error::{Error, ErrorKind};
 use crate::exec::Ending;
 use crate::id::Pid;
-use crate::kind::NamespaceKind;
+use crate::kind::{KindSet, NamespaceKind};
 use crate::printable;
 use crate::sys::create::{close_inherited, duplicate};
 
@@ -57,10 +57,10 @@ pub(super) fn run_helper(kind: IdKind, map: &[IdRange], child: Pid) -> Result<()
 
 /// Writes the child's number and new namespaces to the descriptors that want them, as bubblewrap does: an object over
 /// several lines to the one, a line to the other.
-pub(super) fn tell_child(request: &Request, child: Pid) -> io::Result<()> {
+pub(super) fn tell_child(request: &Request, kinds: KindSet, child: Pid) -> io::Result<()> {
     let mut fields = vec![format!("\"child-pid\": {child}")];
     // In alphabetical order, as the kinds are.
-    for kind in request.kinds.iter() {
+    for kind in kinds.iter() {
         let link = match kind {
             NamespaceKind::Time => "time_for_children",
             kind => kind.name(),

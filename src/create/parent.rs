@@ -212,7 +212,7 @@ impl Parent {
                     continue;
                 }
                 Action::AwaitMaps => self.await_maps(request)?,
-                Action::TellChild => outside::tell_child(request, pid)
+                Action::TellChild(kinds) => outside::tell_child(request, *kinds, pid)
                     .map_err(|error| Error::system("cannot tell the child's pid and namespaces", error))?,
                 Action::WriteMap { kind, map, writer: MapWriter::Helper } => outside::run_helper(*kind, map, pid)?,
                 _ => outside::write(step, pid).map_err(|error| failed(steps, step, &error))?,

@@ -1,7 +1,6 @@
 //! What will be done, in which order, by whom: a pure value. `--dry-run` prints it, [`apply`](super::apply) follows it.
 
 use std::ffi::{CString, OsString};
-use std::fmt;
 use std::path::PathBuf;
 
 use super::facts::Facts;
@@ -9,9 +8,9 @@ use super::filesystem::Operation;
 use super::idmap::{self, IdKind, IdRange, MapSources};
 use super::request::{Capabilities, Ids, Propagation, Request};
 use super::usage;
+use super::warnings::warnings;
 use crate::error::Result;
 use crate::kind::{KindSet, NamespaceKind};
-use crate::printable;
 
 /// Who does a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +67,8 @@ pub enum Action {
         /// Whether in a child.
         child: bool,
     },
-    /// Writes the child's id and namespaces to the descriptors that want them.
-    TellChild,
+    /// Writes the child's id and its new namespaces, of these kinds, to the descriptors that want them.
+    TellChild(KindSet),
     /// Waits until somebody else has written the maps.
     AwaitMaps,
     /// Allows or denies setgroups(2).
@@ -176,11 +175,13 @@ impl Plan {
     /// it cannot here.
     pub fn new(request: &Request, facts: &Facts) -> Result<Self> {
         usage::check(request)?;
-        let users = map(IdKind::User, &request.users, facts)?;
-        let groups = map(IdKind::Group, &request.groups, facts)?;
+        // The map of an owner's own id is of what the process becomes before.
+        let (uid, gid) = request.owner.unwrap_or((facts.users.own, facts.groups.own));
+        let users = map(IdKind::User, &request.users, uid, facts)?;
+        let groups = map(IdKind::Group, &request.groups, gid, facts)?;
         let setgroups = setgroups(request);
-        let users = users.map(|map| with_writer(IdKind::User, map, facts, setgroups));
-        let groups = groups.map(|map| with_writer(IdKind::Group, map, facts, setgroups));
+        let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
+        let groups = groups.map(|map| with_writer(IdKind::Group, map, request, facts));
         let written_outside = [&users, &groups]
             .into_iter()
             .flatten()
@@ -191,6 +192,8 @@ impl Plan {
             || pid && !request.no_fork
             || written_outside
             || request.owner.is_some()
+            // There a process enters only where it is born.
+            || request.kinds.contains(NamespaceKind::Time) && !facts.enters_time_at_exec()
             || !request.persist.is_empty()
             || [request.info_fd, request.json_status_fd, request.userns_block_fd, request.sync_fd]
                 .iter()
@@ -200,7 +203,7 @@ impl Plan {
         plan.user_namespace(request, setgroups, [users, groups]);
         plan.set_up(request);
         plan.finish(request);
-        plan.warnings.extend(warnings(request, facts));
+        plan.warnings = warnings(request, facts);
         Ok(plan)
     }
 
@@ -210,14 +213,13 @@ impl Plan {
 
     fn create(&mut self, request: &Request, facts: &Facts) -> Result<()> {
         let mut kinds = request.kinds;
-        let user = kinds.contains(NamespaceKind::User);
-        let offsets = request.monotonic_seconds.is_some() || request.boottime_seconds.is_some();
         if self.forks {
-            // A namespace of clocks takes offsets only while nobody is in it (time_namespaces(7)), and a child cloned
-            // with it would be.
-            if kinds.contains(NamespaceKind::Time) && offsets {
+            // A time namespace takes offsets only while nobody is in it (time_namespaces(7)), as a child cloned with it
+            // would be; and clone(2) has no flag for it. So we create it for our children, or the child for its own if a
+            // new user namespace is to own it.
+            if kinds.contains(NamespaceKind::Time) {
                 kinds = kinds.without(NamespaceKind::Time);
-                if !user {
+                if !kinds.contains(NamespaceKind::User) {
                     self.push(Place::Outside, Action::CreateLater(NamespaceKind::Time));
                     self.offsets(request, Place::Outside);
                 } else {
@@ -232,9 +234,6 @@ impl Plan {
             if let Some(cgroup) = &request.cgroup {
                 self.push(Place::Inside, Action::JoinCgroup(cgroup.clone()));
             }
-            if kinds.contains(NamespaceKind::Time) {
-                facts.time_at_exec(false)?;
-            }
         }
         if let Some((uid, gid)) = request.owner {
             self.push(Place::Inside, Action::BecomeOwner(uid, gid));
@@ -246,10 +245,17 @@ impl Plan {
         if let Some(cgroup) = request.cgroup.as_ref().filter(|_| self.forks) {
             self.push(Place::Outside, Action::JoinCgroup(cgroup.clone()));
         }
-        if request.info_fd.is_some() || request.json_status_fd.is_some() {
-            self.push(Place::Outside, Action::TellChild);
+        // Whoever writes the maps must know for whom; else it is told when all of them are there.
+        if request.userns_block_fd.is_some() {
+            self.tell_child(request, kinds);
         }
         Ok(())
+    }
+
+    fn tell_child(&mut self, request: &Request, kinds: KindSet) {
+        if request.info_fd.is_some() || request.json_status_fd.is_some() {
+            self.push(Place::Outside, Action::TellChild(kinds));
+        }
     }
 
     fn user_namespace(&mut self, request: &Request, setgroups: Option<bool>, maps: [Option<Action>; 2]) {
@@ -339,6 +345,9 @@ impl Plan {
     }
 
     fn finish(&mut self, request: &Request) {
+        if request.userns_block_fd.is_none() {
+            self.tell_child(request, request.kinds);
+        }
         // Last, so that a failure before it leaves nothing to take back.
         for (kind, file) in &request.persist {
             self.push(Place::Outside, Action::Persist(*kind, file.clone()));
@@ -366,147 +375,224 @@ impl Plan {
     }
 }
 
-fn map(kind: IdKind, ids: &Ids, facts: &Facts) -> Result<Option<Vec<IdRange>>> {
+fn map(kind: IdKind, ids: &Ids, own: u32, facts: &Facts) -> Result<Option<Vec<IdRange>>> {
     if ids.is_empty() {
         return Ok(None);
     }
     let of = facts.ids(kind);
-    idmap::build(&MapSources {
-        kind,
-        own_as: ids.own_as,
-        own: of.own,
-        specs: &ids.specs,
-        subids: &of.subids,
-        ours: &of.map,
-    })
-    .map(Some)
+    idmap::build(&MapSources { kind, own_as: ids.own_as, own, specs: &ids.specs, subids: &of.subids, ours: &of.map })
+        .map(Some)
 }
 
 /// A gid map of one's own id alone wants setgroups denied, which an ordinary user could otherwise use to leave a group
 /// that something is denied to (user_namespaces(7)).
-fn setgroups(request: &Request) -> Option<bool> {
+pub(super) fn setgroups(request: &Request) -> Option<bool> {
     let own_alone = request.groups.own_as.is_some() && request.groups.specs.is_empty();
     request.setgroups.or(own_alone.then_some(false))
 }
 
-fn with_writer(kind: IdKind, map: Vec<IdRange>, facts: &Facts, setgroups: Option<bool>) -> Action {
+fn with_writer(kind: IdKind, map: Vec<IdRange>, request: &Request, facts: &Facts) -> Action {
     let ids = facts.ids(kind);
-    let own_alone = matches!(&map[..], [IdRange { outer, count: 1, .. }] if *outer == ids.own);
+    // Files of a process that has changed its ids are not its own.
+    let own_alone =
+        request.owner.is_none() && matches!(&map[..], [IdRange { outer, count: 1, .. }] if *outer == ids.own);
     let writer = match kind {
         IdKind::User if own_alone => MapWriter::Own,
-        IdKind::Group if own_alone && setgroups == Some(false) => MapWriter::Own,
+        IdKind::Group if own_alone && setgroups(request) == Some(false) => MapWriter::Own,
         _ if ids.privileged => MapWriter::Outside,
         _ => MapWriter::Helper,
     };
     Action::WriteMap { kind, map, writer }
 }
 
-fn warnings(request: &Request, facts: &Facts) -> Vec<String> {
-    let mut warnings = leaks(request, facts);
-    if request.group.is_some() && setgroups(request) == Some(false) && facts.supplementary_groups > 0 {
-        warnings.push(format!(
-            "the {} supplementary groups stay: setgroups is denied in the user namespace",
-            facts.supplementary_groups
-        ));
-    }
-    warnings
-}
+#[cfg(test)]
+mod tests {
+    use super::super::facts::IdFacts;
+    use super::super::filesystem::TargetPath;
+    use super::super::idmap::{MapSpec, SubidBlock};
+    use super::super::request::Root;
+    use super::*;
+    use NamespaceKind::{Cgroup, Mnt, Net, Pid, Time, User, Uts};
 
-/// What would show in the outer mount namespace.
-fn leaks(request: &Request, facts: &Facts) -> Vec<String> {
-    let leak = |target: String| {
-        let mount = facts.shared_mount_above(&target)?;
-        Some(format!(
-            "{target} lies on the mount {}, which is shared with the outer mount namespace: what is mounted there \
-             appears outside as well (--propagation {})",
-            printable(mount),
-            request.propagation
-        ))
-    };
-    let kept = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
-    // Below a new user namespace the copies are slaves, from which nothing goes out.
-    if !kept || request.kinds.contains(NamespaceKind::User) || !request.kinds.contains(NamespaceKind::Mnt) {
-        return Vec::new();
+    /// An ordinary user with subordinate ids, on a current kernel.
+    fn ordinary() -> Facts {
+        let ids = IdFacts {
+            own: 1000,
+            privileged: false,
+            subids: vec![SubidBlock { start: 100_000, count: 65_536 }],
+            map: Vec::new(),
+        };
+        Facts { users: ids.clone(), groups: ids, kernel: (6, 18), ..Facts::default() }
     }
-    let base = request.root.as_ref().map_or(String::new(), |root| root.dir.to_string_lossy().into_owned());
-    let mounting = request.operations.iter().filter(|operation| operation.mounts());
-    mounting.filter_map(|operation| leak(format!("{}{}", base.trim_end_matches('/'), operation.target()))).collect()
-}
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = |text: &std::ffi::OsStr| printable(text.as_encoded_bytes()).into_owned();
-        let c = |text: &CString| printable(text.to_bytes()).into_owned();
-        match self {
-            Self::JoinCgroup(path) => write!(f, "join the control group {}", bytes(path.as_os_str())),
-            Self::BecomeOwner(uid, gid) => write!(f, "become uid {uid}, gid {gid}, to own the user namespace"),
-            Self::Create { kinds, child } => {
-                let names = kinds.iter().map(NamespaceKind::name).collect::<Vec<_>>().join(" ");
-                match (child, names.as_str()) {
-                    (true, "") => f.write_str("start a child"),
-                    (true, names) => write!(f, "start a child in new namespaces: {names}"),
-                    (false, names) => write!(f, "create namespaces: {names}"),
-                }
-            }
-            Self::TellChild => f.write_str("tell the child's pid and namespaces"),
-            Self::AwaitMaps => f.write_str("wait for the id maps that somebody else writes"),
-            Self::SetGroupsPolicy(true) => f.write_str("allow setgroups"),
-            Self::SetGroupsPolicy(false) => f.write_str("deny setgroups"),
-            Self::WriteMap { kind, map, writer } => {
-                let lines = map.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                write!(f, "write {}: {lines}", kind.map_file())?;
-                match writer {
-                    MapWriter::Helper => write!(f, " (with {})", kind.helper()),
-                    MapWriter::Own | MapWriter::Outside => Ok(()),
-                }
-            }
-            Self::CreateLater(kind) => write!(f, "create namespaces: {kind}"),
-            Self::OutrankMounts => f.write_str("have the mount namespace numbered above ours"),
-            Self::Offset(clock, seconds) => write!(f, "set the {} clock off by {seconds} s", clock.name()),
-            Self::Propagate(propagation) => write!(f, "make all mounts {propagation}"),
-            Self::Hostname(name) => write!(f, "set the host name {}", bytes(name)),
-            Self::Domainname(name) => write!(f, "set the domain name {}", bytes(name)),
-            Self::LoopbackUp => f.write_str("bring the loopback device up"),
-            Self::OpenRoot { dir, bind: true } => write!(f, "bind {} on itself", c(dir)),
-            Self::OpenRoot { dir, bind: false } => write!(f, "open the new root {}", c(dir)),
-            Self::Operate(operation) => operation.fmt(f),
-            Self::MountBinfmt(place) => write!(f, "mount binfmt_misc on {place}"),
-            Self::ChangeRoot { pivot: true } => f.write_str("pivot to the new root and detach the old one"),
-            Self::ChangeRoot { pivot: false } => f.write_str("change the root (chroot)"),
-            Self::Register { line, .. } => write!(f, "register the interpreter {}", c(line)),
-            Self::ChangeDirectory(directory) => write!(f, "change to the directory {}", c(directory)),
-            Self::Persist(kind, file) => write!(f, "bind the {kind} namespace to {}", bytes(file.as_os_str())),
-            Self::StartInit => f.write_str("stay as init, and start the command as its child"),
-            Self::Bound(_) => f.write_str("take capabilities out of reach"),
-            Self::SetGroup { gid, drop_groups: true } => write!(f, "become gid {gid} without supplementary groups"),
-            Self::SetGroup { gid, drop_groups: false } => write!(f, "become gid {gid}"),
-            Self::SetUser(uid) => write!(f, "become uid {uid}"),
-            Self::Keep { capabilities: None } => f.write_str("keep the capabilities over the exec"),
-            Self::Keep { capabilities: Some(_) } => f.write_str("hold the capabilities asked for"),
-            Self::NoNewPrivileges => f.write_str("forbid gaining privileges"),
-            Self::Exec(command) => {
-                f.write_str("exec")?;
-                command.iter().try_for_each(|word| write!(f, " {}", bytes(word)))
-            }
-        }
+    fn root() -> Facts {
+        let ids = IdFacts { privileged: true, ..IdFacts::default() };
+        Facts { users: ids.clone(), groups: ids, kernel: (6, 18), ..Facts::default() }
     }
-}
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut place = Place::Command;
-        for (index, step) in self.steps.iter().enumerate() {
-            // In one process there is nobody else to name.
-            if self.forks && step.place != place {
-                place = step.place;
-                f.write_str(match place {
-                    Place::Outside => "outside:\n",
-                    Place::Inside => "in the child:\n",
-                    Place::Command => "in the command's process:\n",
-                })?;
-            }
-            writeln!(f, "{:3}  {}", index + 1, step.action)?;
-        }
-        Ok(())
+    fn request(kinds: &[NamespaceKind]) -> Request {
+        Request { kinds: kinds.iter().copied().collect(), command: vec!["true".into()], ..Request::default() }
+    }
+
+    fn ids(own_as: Option<u32>, specs: &[MapSpec]) -> Ids {
+        Ids { own_as, specs: specs.to_vec() }
+    }
+
+    /// The steps, each with the letter of its place.
+    fn steps(request: &Request, facts: &Facts) -> Vec<String> {
+        let letter = |place| match place {
+            Place::Outside => 'o',
+            Place::Inside => 'i',
+            Place::Command => 'c',
+        };
+        let plan = Plan::new(request, facts).unwrap();
+        plan.steps.iter().map(|step| format!("{} {}", letter(step.place), step.action)).collect()
+    }
+
+    #[test]
+    fn without_need_there_is_no_child() {
+        let expected = ["i create namespaces: mnt net uts", "i make all mounts private", "c exec true"];
+        assert_eq!(steps(&request(&[Mnt, Net, Uts]), &root()), expected);
+        let mapped = Request { users: ids(Some(0), &[]), groups: ids(Some(0), &[]), ..request(&[User]) };
+        let expected = [
+            "i create namespaces: user",
+            "i write uid_map: 0 1000 1",
+            "i deny setgroups",
+            "i write gid_map: 0 1000 1",
+            "c exec true",
+        ];
+        assert_eq!(steps(&mapped, &ordinary()), expected);
+    }
+
+    #[test]
+    fn whatever_is_done_from_outside_wants_a_child() {
+        let forks = |request: Request| Plan::new(&request, &root()).unwrap().forks;
+        assert!(!forks(request(&[Mnt])));
+        assert!(forks(request(&[Pid])));
+        assert!(!forks(Request { no_fork: true, ..request(&[Pid]) }));
+        assert!(forks(Request { fork: true, ..request(&[]) }));
+        assert!(forks(Request { init: true, ..request(&[Pid]) }));
+        assert!(forks(Request { owner: Some((1, 1)), ..request(&[User]) }));
+        assert!(forks(Request { persist: vec![(Net, "/x".into())], ..request(&[Net]) }));
+        assert!(forks(Request { info_fd: Some(3), ..request(&[]) }));
+        let range = ids(None, &["0:5:1".parse().unwrap()]);
+        assert!(forks(Request { users: range, ..request(&[User]) }));
+        let old = Facts { kernel: (5, 10), ..root() };
+        assert!(Plan::new(&request(&[Time]), &old).unwrap().forks);
+    }
+
+    #[test]
+    fn maps_come_before_everything_that_needs_their_rights() {
+        let request = Request {
+            users: ids(Some(0), &[MapSpec::Auto]),
+            groups: ids(Some(0), &[MapSpec::Auto]),
+            hostname: Some("box".into()),
+            root: Some(Root { dir: c"/srv".to_owned(), pivot: true }),
+            operations: vec![Operation::Proc { target: TargetPath::new(b"/proc").unwrap() }],
+            init: true,
+            ..request(&[User, Mnt, Uts, Pid])
+        };
+        let expected = [
+            "o start a child in new namespaces: mnt pid user uts",
+            "o write uid_map: 0 1000 1, 1 100000 65536 (with newuidmap)",
+            "o write gid_map: 0 1000 1, 1 100000 65536 (with newgidmap)",
+            "i make all mounts private",
+            "i set the host name box",
+            "i bind /srv on itself",
+            "i mount proc on /proc",
+            "i pivot to the new root and detach the old one",
+            "i stay as init, and start the command as its child",
+            "c exec true",
+        ];
+        assert_eq!(steps(&request, &ordinary()), expected);
+    }
+
+    #[test]
+    fn a_control_group_is_joined_before_it_becomes_the_root_of_a_namespace() {
+        let asked = Request { cgroup: Some("/cg".into()), ..request(&[Cgroup]) };
+        let expected = ["i join the control group /cg", "i create namespaces: cgroup", "c exec true"];
+        assert_eq!(steps(&asked, &root()), expected);
+        let expected =
+            ["o start a child", "o join the control group /cg", "i create namespaces: cgroup", "c exec true"];
+        assert_eq!(steps(&Request { fork: true, ..asked }, &root()), expected);
+    }
+
+    #[test]
+    fn clocks_are_set_off_before_anybody_is_in_the_time_namespace() {
+        let asked = Request { monotonic_seconds: Some(-5), ..request(&[Time]) };
+        let expected = ["i create namespaces: time", "i set the monotonic clock off by -5 s", "c exec true"];
+        assert_eq!(steps(&asked, &root()), expected);
+        let expected =
+            ["o create namespaces: time", "o set the monotonic clock off by -5 s", "o start a child", "c exec true"];
+        assert_eq!(steps(&Request { fork: true, ..asked.clone() }, &root()), expected);
+        // The child's own user namespace is to own it.
+        let owned = Request { fork: true, kinds: [User, Time].into_iter().collect(), ..asked };
+        let expected = [
+            "o start a child in new namespaces: user",
+            "i create namespaces: time",
+            "i set the monotonic clock off by -5 s",
+            "c exec true",
+        ];
+        assert_eq!(steps(&owned, &root()), expected);
+        let old = Facts { kernel: (5, 10), ..root() };
+        assert!(Plan::new(&owned, &old).unwrap_err().hint().unwrap().contains("--init"));
+        let init = Request { init: true, kinds: owned.kinds.with(Pid), ..owned };
+        assert!(Plan::new(&init, &old).is_ok());
+    }
+
+    #[test]
+    fn what_outlives_the_command_is_made_last_and_credentials_go_after_it() {
+        let asked = Request {
+            persist: vec![(Mnt, "/kept/mnt".into()), (Net, "/kept/net".into())],
+            user: Some(5),
+            group: Some(6),
+            no_new_privileges: true,
+            info_fd: Some(3),
+            ..request(&[Mnt, Net])
+        };
+        let expected = [
+            "o start a child in new namespaces: mnt net",
+            "i have the mount namespace numbered above ours",
+            "i make all mounts private",
+            "o tell the child's pid and namespaces",
+            "o bind the mnt namespace to /kept/mnt",
+            "o bind the net namespace to /kept/net",
+            "c become gid 6 without supplementary groups",
+            "c become uid 5",
+            "c forbid gaining privileges",
+            "c exec true",
+        ];
+        assert_eq!(steps(&asked, &root()), expected);
+    }
+
+    #[test]
+    fn an_owners_maps_are_of_its_ids_and_written_for_it() {
+        let asked =
+            Request { owner: Some((7, 8)), users: ids(Some(0), &[]), groups: ids(Some(0), &[]), ..request(&[User]) };
+        let expected = [
+            "i become uid 7, gid 8, to own the user namespace",
+            "o start a child in new namespaces: user",
+            "o write uid_map: 0 7 1",
+            "o deny setgroups",
+            "o write gid_map: 0 8 1",
+            "c exec true",
+        ];
+        assert_eq!(steps(&asked, &root()), expected);
+    }
+
+    #[test]
+    fn a_shared_parent_is_warned_of_and_groups_that_stay() {
+        let text = b"1 0 8:1 / / rw shared:1 - ext4 a rw\n";
+        let mounts = crate::proc::mountinfo::parse(text).mounts;
+        let facts = Facts { mounts, supplementary_groups: 2, ..root() };
+        let proc = Operation::Proc { target: TargetPath::new(b"/proc").unwrap() };
+        let asked = Request { propagation: Propagation::Unchanged, operations: vec![proc], ..request(&[Mnt, Pid]) };
+        let warnings = |request: &Request| Plan::new(request, &facts).unwrap().warnings;
+        assert!(warnings(&asked)[0].contains("/proc lies on the mount /, which is shared"));
+        let own = Request { kinds: asked.kinds.with(User), ..asked.clone() };
+        assert!(warnings(&own).is_empty(), "its copies are slaves");
+        assert!(warnings(&Request { propagation: Propagation::Private, ..asked }).is_empty());
+        let kept = Request { groups: ids(Some(0), &[]), group: Some(0), ..request(&[User]) };
+        assert!(warnings(&kept)[0].contains("2 supplementary groups stay"));
     }
 }

@@ -113,6 +113,7 @@ fn the_maps_are_as_asked() {
         (&["--map-users", "100000,0,5"], " 0 100000 5\nallow"),
         (&["--map-groups", "0:5:3", "--setgroups", "deny"], " 0 5 3\ndeny"),
         (&["--map-users=all", "--map-groups=all"], " 0 0 4294967295\n 0 0 4294967295\nallow"),
+        (&["--owner", "1000:1001", "-r"], " 0 1000 1\n 0 1001 1\ndeny"),
         (
             &["--owner", "1000:1001", "--map-users=1000:1000:1", "--map-groups=all"],
             " 1000 1000 1\n 0 0 4294967295\nallow",
