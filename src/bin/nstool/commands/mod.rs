@@ -11,11 +11,15 @@ use nstool::Result;
 
 use crate::render::Terminal;
 
-/// The verbs.
+/// The verbs. Each one's options are put together only when it is called, for that takes longer than some of the verbs do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
+    /// List namespaces and what holds them
     Ls(ls::Args),
+    /// Join a target's namespaces and run a command in them
     Enter(Box<enter::Args>),
+    /// Create namespaces, set them up, and run a command in them
     Unshare(Box<unshare::Args>),
 }
 
@@ -24,8 +28,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
-            Self::Enter(_) => 125,
-            Self::Unshare(_) => 125,
+            Self::Enter(_) | Self::Unshare(_) => 125,
         }
     }
 }
