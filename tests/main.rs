@@ -7,3 +7,4 @@ mod enter;
 mod install;
 mod ls;
 mod mounts;
+mod unshare;

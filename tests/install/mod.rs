@@ -1,6 +1,7 @@
 //! What is installed beside the program: manual pages and completions.
 
 mod completions;
+mod lsns;
 mod man;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use crate::commands::Command;
 
 /// See, explain, compare, enter and create Linux namespaces.
 #[derive(Debug, Parser)]
-#[command(name = "nstool", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "nstool", version = crate::commands::version::text(), max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// When to colour: auto is on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]

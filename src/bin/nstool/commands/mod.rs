@@ -5,6 +5,8 @@ mod enter;
 mod ls;
 mod man;
 mod mounts;
+mod unshare;
+pub(crate) mod version;
 
 use std::process::ExitCode;
 
@@ -13,13 +15,20 @@ use nstool::Result;
 
 use crate::render::Terminal;
 
-/// The verbs.
+/// The verbs. Each one's options are put together only when it is called, for that takes longer than some of the verbs do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
+    /// List namespaces and what holds them
     Ls(ls::Args),
+    /// List mounts, say who shares them, and predict where a mount will appear
     Mounts(mounts::Args),
+    /// Join a target's namespaces and run a command in them
     Enter(Box<enter::Args>),
+    /// Create namespaces, set them up, and run a command in them
+    Unshare(Box<unshare::Args>),
     Completions(completions::Args),
+    Version(version::Args),
     #[command(hide = true)]
     Complete(completions::Candidates),
     #[command(hide = true)]
@@ -30,9 +39,9 @@ impl Command {
     /// Returns the exit status for a failure of nstool's own.
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
-            Self::Ls(_) | Self::Completions(_) | Self::Complete(_) | Self::Man(_) => 1,
+            Self::Ls(_) | Self::Completions(_) | Self::Version(_) | Self::Complete(_) | Self::Man(_) => 1,
             Self::Mounts(args) => args.trouble_code(),
-            Self::Enter(_) => 125,
+            Self::Enter(_) | Self::Unshare(_) => 125,
         }
     }
 }
@@ -43,7 +52,9 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Ls(args) => ls::run(args, terminal),
         Command::Mounts(args) => mounts::run(args, terminal),
         Command::Enter(args) => enter::run(args, terminal),
+        Command::Unshare(args) => unshare::run(args, terminal),
         Command::Completions(args) => completions::run(args),
+        Command::Version(args) => version::run(args, terminal),
         Command::Complete(args) => completions::candidates(args),
         Command::Man(args) => man::run(args),
     }

@@ -2,7 +2,7 @@
 //!
 //! Only namespaces with processes are listed, and in a tree of owners or parents their ancestors.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
@@ -93,19 +93,28 @@ impl Row<'_> {
 }
 
 const fn column(name: &'static str, right: bool, help: &'static str, cell: fn(&Row<'_>) -> Cell) -> Column {
-    Column { header: Header { name, right }, help, cell }
+    Column { header: Header { name, right, room: 0 }, help, cell }
+}
+
+impl Column {
+    /// The same with room for so many letters, once its cells fill the header's width.
+    const fn room(mut self, room: usize) -> Self {
+        self.header.room = room;
+        self
+    }
 }
 
 static COLUMNS: [Column; 13] = [
     column("NS", true, "inode of the namespace", |row| Cell::number(row.namespace.id.ino)),
-    column("TYPE", false, "kind of namespace", |row| Cell::text(row.namespace.kind.name().as_bytes())),
+    column("TYPE", false, "kind of namespace", |row| Cell::text(row.namespace.kind.name().as_bytes())).room(5),
     column("PATH", false, "path of the namespace's file", |row| match row.process {
         Some(process) => Cell::text(format!("/proc/{}/ns/{}", process.pid, row.namespace.kind).as_bytes()),
         None => Cell::empty(),
     }),
     column("NPROCS", true, "number of processes in the namespace", |row| Cell::number(row.members as u64)),
-    column("PID", true, "lowest process id in the namespace", |row| pid(row.process.map(|process| process.pid))),
-    column("PPID", true, "parent of that process", |row| pid(row.details().map(|details| details.parent))),
+    column("PID", true, "lowest process id in the namespace", |row| pid(row.process.map(|process| process.pid)))
+        .room(5),
+    column("PPID", true, "parent of that process", |row| pid(row.details().map(|details| details.parent))).room(5),
     column("COMMAND", false, "command line of that process", |row| {
         row.details().map_or_else(Cell::empty, |details| Cell::text(&details.command))
     }),
@@ -319,8 +328,15 @@ fn list(asked: &Asked) -> Result<String, Refused> {
         Some(inode) => processes(&snapshot, asked, inode)?,
         None => namespaces(&snapshot, asked),
     };
-    let relation =
-        if asked.namespace.is_some() && asked.tree.is_some() { Some(Relation::Process) } else { asked.relation() };
+    let shows = |name: &str| columns.iter().any(|column| column.header.name == name);
+    let relation = match asked.relation() {
+        // Without the column it is drawn in there is no tree; nor with every column, unless it was asked for.
+        Some(Relation::Process) if shows("COMMAND") && (asked.tree.is_some() || !asked.all_columns) => {
+            Some(Relation::Process)
+        }
+        Some(relation) if relation != Relation::Process && shows("NS") && asked.namespace.is_none() => Some(relation),
+        _ => None,
+    };
     let parents = relation.map(|relation| parents(&rows, relation, asked.namespace.is_some()));
     let tree_column = if relation == Some(Relation::Process) { "COMMAND" } else { "NS" };
     let table = Table {
@@ -360,22 +376,37 @@ fn namespaces<'a>(snapshot: &'a Snapshot, asked: &Asked) -> Vec<Row<'a>> {
             && !namespace.members.is_empty()
             && asked.task.filter(|pid| *pid != 0).is_none_or(|pid| namespace.members.contains(&pid))
     };
-    let mut shown: BTreeSet<u64> = snapshot.namespaces().iter().filter(is_asked).map(|one| one.id.ino).collect();
-    if asked.is_of_namespaces() {
-        let mut climbing: Vec<u64> = shown.iter().copied().collect();
-        while let Some(namespace) = climbing.pop().and_then(|inode| snapshot.namespace_by_inode(inode)) {
-            let above = [namespace.parent, namespace.owner].into_iter().flatten().filter_map(Observed::known);
-            climbing.extend(above.map(|id| id.ino).filter(|inode| shown.insert(*inode)));
+    let mut shown: Vec<&Namespace> = Vec::new();
+    for namespace in snapshot.namespaces().iter().filter(is_asked) {
+        if asked.is_of_namespaces() {
+            shown.extend(ancestors(snapshot, namespace).into_iter().rev());
         }
+        shown.push(namespace);
     }
-    let all = snapshot.namespaces().iter().filter(|namespace| shown.contains(&namespace.id.ino));
-    all.map(|namespace| {
+    let mut seen = HashSet::new();
+    shown.retain(|namespace| seen.insert(namespace.id));
+    let row = |namespace: &'a Namespace| {
         // What is shown only as an ancestor was not asked for, so its processes were not counted.
         let asked_for = kinds.contains(namespace.kind);
         let process = namespace.lead().filter(|_| asked_for).and_then(|pid| snapshot.process(pid));
         Row { namespace, process, members: if asked_for { namespace.members.len() } else { 0 } }
-    })
-    .collect()
+    };
+    shown.into_iter().map(row).collect()
+}
+
+/// Returns the parents and owners of a namespace, the nearest first.
+fn ancestors<'a>(snapshot: &'a Snapshot, namespace: &'a Namespace) -> Vec<&'a Namespace> {
+    let (mut found, mut climbing) = (Vec::new(), vec![namespace]);
+    while let Some(next) = climbing.pop() {
+        let above = [next.parent, next.owner].into_iter().flatten().filter_map(Observed::known);
+        for above in above.filter_map(|id| snapshot.namespace(id)) {
+            if !found.iter().any(|known: &&Namespace| known.id == above.id) {
+                found.push(above);
+                climbing.push(above);
+            }
+        }
+    }
+    found
 }
 
 /// Returns each row's parent row.

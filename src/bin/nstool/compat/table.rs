@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 pub(super) struct Header {
     pub(super) name: &'static str,
     pub(super) right: bool,
+    /// A column whose cells are as wide as its header is made at least this wide; one of narrower cells is not.
+    pub(super) room: usize,
 }
 
 /// A cell: what it prints, and what it is in JSON.
@@ -96,7 +98,8 @@ impl Table {
         }
         let width = |column: usize| {
             let cells = rows.iter().flat_map(|row| &row[column]).map(|line| columns_of(line));
-            cells.max().unwrap_or_default().max(self.headers[column].name.len())
+            let (cells, header) = (cells.max().unwrap_or_default(), self.headers[column].name.len());
+            if cells >= header { cells.max(self.headers[column].room) } else { header }
         };
         let mut widths: Vec<usize> = (0..self.headers.len()).map(width).collect();
         self.cut(&mut widths, layout.width);
@@ -263,7 +266,10 @@ mod tests {
 
     fn table(rows: &[(u64, &str)], parents: Option<Vec<Option<usize>>>) -> Table {
         Table {
-            headers: vec![Header { name: "NS", right: true }, Header { name: "COMMAND", right: false }],
+            headers: vec![
+                Header { name: "NS", right: true, room: 0 },
+                Header { name: "COMMAND", right: false, room: 0 },
+            ],
             rows: rows.iter().map(|(ns, command)| vec![Cell::number(*ns), Cell::text(command.as_bytes())]).collect(),
             tree: parents.map(|parents| (parents, "COMMAND")),
         }

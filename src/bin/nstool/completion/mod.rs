@@ -24,6 +24,7 @@ const SOURCES: &[(&str, fn(&str) -> Vec<Candidate>)] = &[
     ("NS", values::namespaces),
     ("KIND", values::kinds),
     ("CMD", values::programs),
+    ("COMMAND", values::programs),
 ];
 
 /// Which paths the values of a name are.
@@ -49,6 +50,9 @@ pub(crate) fn candidates(
 ) -> io::Result<Vec<CompletionCandidate>> {
     let last = words.len().checked_sub(1).ok_or(io::ErrorKind::InvalidInput)?;
     let directory = std::env::current_dir().ok();
+    let mut command = command;
+    // Before it is built, a verb's options may not be there yet.
+    command.build();
     complete(&mut attach(command, columns, ""), words, last, directory.as_deref())
 }
 
@@ -105,7 +109,10 @@ impl ValueCompleter for Source {
         let name = self.names.get(place).or(self.names.last());
         let (Some(name), Some(current)) = (name, current.to_str()) else { return Vec::new() };
         // A namespace file is a target too.
-        if name == "PATH" || name == "CMD" && place > 0 || name == "TARGET" && current.contains('/') {
+        if name == "PATH"
+            || (name == "CMD" || name == "COMMAND") && place > 0
+            || name == "TARGET" && current.contains('/')
+        {
             return clap_complete::PathCompleter::any().complete(OsStr::new(current));
         }
         let candidates = self.of(name).map(|source| source(current)).unwrap_or_default();

@@ -69,7 +69,7 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
             section(&Section { heading, entries: &entries }, &mut text)?;
         }
     }
-    examples(&help.examples, &mut text)?;
+    examples(&help.examples, own, &mut text)?;
     see_also(&command, name, own, &mut text)?;
     Ok(tidy(&String::from_utf8_lossy(&text)).into_bytes())
 }
@@ -185,8 +185,9 @@ fn paragraphs(heading: &str, all: &[String], out: &mut impl Write) -> io::Result
     if entries.is_empty() { Ok(()) } else { section(&Section { heading, entries: &entries }, out) }
 }
 
-fn examples(all: &[(String, String)], out: &mut impl Write) -> io::Result<()> {
-    let entries: Vec<_> = all.iter().map(|(command, meaning)| (command.as_str(), meaning.as_str())).collect();
+fn examples(of_help: &[(String, String)], own: &[Section<'_>], out: &mut impl Write) -> io::Result<()> {
+    let mut entries: Vec<_> = of_help.iter().map(|(command, meaning)| (command.as_str(), meaning.as_str())).collect();
+    entries.extend(own.iter().filter(|section| section.heading == "EXAMPLES").flat_map(|section| section.entries));
     if entries.is_empty() { Ok(()) } else { section(&Section { heading: "EXAMPLES", entries: &entries }, out) }
 }
 

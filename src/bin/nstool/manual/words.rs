@@ -197,6 +197,21 @@ pub(super) const VERBS: &[(&str, Words)] = &[
         "nstool-unshare",
         &[
             section(
+                "EXAMPLES",
+                &[
+                    ("nstool unshare -r id", "A user namespace in which we are root, without any privilege."),
+                    (
+                        "nstool unshare -r --pid --mount-proc --init sh",
+                        "A shell that sees only its own processes, below a PID 1 that reaps.",
+                    ),
+                    (
+                        "nstool unshare --net=/run/blue true",
+                        "A network namespace that stays, bound to an existing file.",
+                    ),
+                    ("nstool unshare -r -m --dry-run sh", "What would be done, in which order."),
+                ],
+            ),
+            section(
                 "FILES",
                 &[
                     (

@@ -1,0 +1,67 @@
+//! `nstool version`: which nstool this is, and which kernel interfaces it finds.
+
+use std::process::ExitCode;
+
+use nstool::discover::Scope;
+use nstool::model::Snapshot;
+use nstool::{Interface, Result};
+use serde_json::json;
+
+use crate::render::columns::{Cell, Column};
+use crate::render::listing::{Layout, Listing};
+use crate::render::{self, Terminal};
+
+/// Print the version, and with -v which kernel interfaces there are and what is used instead
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nstool version        the version, and how it was built
+  nstool version -v     what this kernel offers, and the fallbacks in use
+
+Exit status: 0, or 1 if the interfaces cannot be tried.")]
+pub(crate) struct Args {
+    /// Also try the interfaces that not every kernel has
+    #[arg(short = 'v', long)]
+    verbose: bool,
+
+    /// As JSON
+    #[arg(short = 'J', long)]
+    json: bool,
+}
+
+/// The version, the commit where the build was told of it in NSTOOL_COMMIT, and the features.
+pub(crate) fn text() -> String {
+    let commit = option_env!("NSTOOL_COMMIT").map(|commit| format!("{commit}, ")).unwrap_or_default();
+    format!("{} ({commit}+cli)", env!("CARGO_PKG_VERSION"))
+}
+
+static COLUMNS: [Column<&'static Interface>; 4] = [
+    Column::left("INTERFACE", "what it is called", |interface| Cell::text(interface.name)),
+    Column::left("SINCE", "the Linux release that brought it", |interface| Cell::text(interface.since)),
+    Column::left("FOUND", "whether this kernel has it", |interface| match interface.present() {
+        Some(true) => Cell::text("yes"),
+        Some(false) => Cell::text("no"),
+        None => Cell::text("not tried"),
+    }),
+    Column::left("INSTEAD", "what is used where it is missing", |interface| Cell::text(interface.fallback)),
+];
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
+    let rows: Vec<&'static Interface> = if args.verbose {
+        // A scan tries whatever it can use.
+        Snapshot::capture(&Scope::everything())?;
+        nstool::interfaces().collect()
+    } else {
+        Vec::new()
+    };
+    let listing = Listing { columns: COLUMNS.iter().collect(), rows, tree: None };
+    if args.json {
+        let mut document = json!({ "version": env!("CARGO_PKG_VERSION"), "commit": option_env!("NSTOOL_COMMIT") });
+        if args.verbose {
+            document["interfaces"] = listing.json().into();
+        }
+        render::print_json(&document)?;
+    } else {
+        render::print(&format!("nstool {}\n{}", text(), listing.table(Layout::default(), terminal)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
