@@ -5,3 +5,4 @@
 mod common;
 mod enter;
 mod ls;
+mod mounts;

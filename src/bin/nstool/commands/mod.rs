@@ -2,6 +2,7 @@
 
 mod enter;
 mod ls;
+mod mounts;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Mounts(mounts::Args),
     Enter(Box<enter::Args>),
 }
 
@@ -22,6 +24,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
+            Self::Mounts(args) => args.trouble_code(),
             Self::Enter(_) => 125,
         }
     }
@@ -31,6 +34,7 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Mounts(args) => mounts::run(args, terminal),
         Command::Enter(args) => enter::run(args, terminal),
     }
 }
