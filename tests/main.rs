@@ -3,5 +3,6 @@
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "what the helpers cannot do fails the test")]
 
 mod common;
+mod enter;
 mod ls;
 mod mounts;

@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::registry::{RaisedLimit, Registry};
-use super::{Commands, Scan, Scope, bind_mounts, descriptors, newcomers, worker};
+use super::{Commands, Ground, Scan, Scope, bind_mounts, newcomers};
 use crate::error::{Error, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -39,14 +38,10 @@ impl MountTables {
     /// # Errors
     /// There is no usable `/proc`.
     pub fn capture() -> Result<Self> {
-        let inherited = descriptors::of_ourselves();
-        let proc = Proc::open()?;
-        let _limit = RaisedLimit::raise();
-        let registry = Registry::new(inherited.len());
         let scope =
             Scope { kinds: KindSet::EMPTY.with(NamespaceKind::Mnt), commands: Commands::None, ..Scope::processes() };
-        let gathered = worker::visit_all(&scope, &proc, &registry, &proc.pids()?, &inherited);
-        let mut scan = Scan::new(&scope, &proc, &registry, &inherited, gathered);
+        let ground = Ground::prepare()?;
+        let mut scan = Scan::begin(&scope, &ground)?;
         if bind_mounts::is_in_a_chroot() {
             scan.hidden.add(Subject::MountTable, Why::Outside);
         }
@@ -60,7 +55,8 @@ impl MountTables {
             }
         }
         let mut found = Self { processes: scan.processes.len(), hidden: scan.hidden, ..Self::default() };
-        let jobs: Vec<Job> = registry
+        let jobs: Vec<Job> = ground
+            .registry
             .entries()
             .into_iter()
             .enumerate()
@@ -72,7 +68,7 @@ impl MountTables {
                 pin: entry.pin,
             })
             .collect();
-        for read in read_all(&jobs, &proc) {
+        for read in read_all(&jobs, &ground.proc) {
             match read {
                 Ok(table) => found.add(table),
                 Err(why) => found.hidden.add(Subject::MountTable, why),
@@ -81,7 +77,10 @@ impl MountTables {
         found.tables.sort_unstable_by_key(|table| table.namespace);
         complete(&mut found.tables, |pid| {
             let mut text = Vec::new();
-            proc.read(pid, "mountinfo", &mut text).map_or_else(|_| Vec::new(), |()| mountinfo::parse(&text).mounts)
+            ground
+                .proc
+                .read(pid, "mountinfo", &mut text)
+                .map_or_else(|_| Vec::new(), |()| mountinfo::parse(&text).mounts)
         });
         Ok(found)
     }

@@ -1,38 +1,10 @@
 //! `ls` for those who are not root.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::{flat, json, row};
-use crate::common::{Helper, inode_of, stdout_of};
+use crate::common::{Helper, Public, inode_of, stdout_of};
 use crate::{need, need_root};
-
-/// A copy of nstool that everybody may run, wherever the tests were built.
-struct Public {
-    directory: std::path::PathBuf,
-}
-
-impl Public {
-    fn copy(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("nstool-test-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_nstool"), directory.join("nstool")).unwrap();
-        Self { directory }
-    }
-
-    fn run_as_nobody(&self) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.directory.join("nstool"));
-        command
-    }
-}
-
-impl Drop for Public {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
 
 #[test]
 fn an_ordinary_user_sees_what_is_theirs_and_is_told_of_the_rest() {
@@ -93,10 +65,47 @@ fn a_proc_of_another_pid_namespace_is_read_by_its_own_numbers() {
     // /proc still shows the outer numbers, which pidfd_open(2) would take for inner ones.
     let outer = Helper::shell(&["unshare", "-n"], "echo; exec sleep 1000");
     let nstool = env!("CARGO_BIN_EXE_nstool");
-    let output = Command::new("unshare").args(["-pf", "--kill-child", nstool, "ls", "-J", "-l"]).output().unwrap();
-    let rows = flat(&json(&stdout_of(output)));
-    let row = row(&rows, inode_of(outer.pid(), "net"));
+    let listed = || {
+        let arguments = ["-pf", "--kill-child", nstool, "ls", "-J", "-l", "-o", "NS,PID,NPROCS,HOLDERS"];
+        flat(&json(&stdout_of(Command::new("unshare").args(arguments).output().unwrap())))
+    };
+    // Our own scan is no holder, under whatever number; another test's is, for a moment.
+    let row = crate::common::eventually(|| {
+        let row = row(&listed(), inode_of(outer.pid(), "net")).clone();
+        row["holders"].is_null().then_some(row)
+    });
     assert_eq!((row["pid"].as_i64(), row["nprocs"].as_u64()), (Some(outer.pid().into()), Some(1)));
+}
+
+#[test]
+fn processes_that_proc_does_not_list_are_spoken_of() {
+    need_root!();
+    need!("unshare", "setpriv");
+    let public = Public::copy("hidepid");
+    let script = format!(
+        "mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid=65534 --regid=65534 --clear-groups {} ls -J",
+        public.path().display()
+    );
+    let output = Command::new("unshare").args(["-mpf", "--kill-child", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("processes that /proc does not list (mounted with hidepid)"), "{said}");
+    assert_eq!(json(&stdout_of(output))["hidden"]["unlisted_processes"]["not_permitted"], 1);
+}
+
+#[test]
+fn in_a_chroot_the_mounts_outside_are_spoken_of() {
+    need_root!();
+    need!("unshare", "chroot");
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    // A directory that is no mount point, with what nstool needs bound into it.
+    let script = format!(
+        "mount -t tmpfs none /mnt && mkdir /mnt/root && cd /mnt/root && for d in bin lib lib64 usr proc; do \
+         [ -e /$d ] && mkdir $d && mount --rbind /$d $d; done; cp {nstool} nstool && exec chroot . /nstool ls -J"
+    );
+    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("mounts outside our chroot"), "{said}");
+    assert_eq!(json(&stdout_of(output))["hidden"]["mount_tables"]["outside"], 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
+mod enter;
 mod ls;
 mod mounts;
 
@@ -15,6 +16,7 @@ use crate::render::Terminal;
 pub(crate) enum Command {
     Ls(ls::Args),
     Mounts(mounts::Args),
+    Enter(Box<enter::Args>),
 }
 
 impl Command {
@@ -23,6 +25,7 @@ impl Command {
         match self {
             Self::Ls(_) => 1,
             Self::Mounts(args) => args.trouble_code(),
+            Self::Enter(_) => 125,
         }
     }
 }
@@ -32,5 +35,6 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
         Command::Mounts(args) => mounts::run(args, terminal),
+        Command::Enter(args) => enter::run(args, terminal),
     }
 }
