@@ -6,3 +6,4 @@ mod common;
 mod enter;
 mod ls;
 mod mounts;
+mod unshare;

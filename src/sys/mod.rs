@@ -4,7 +4,9 @@
 //! [`probe::Interface`], tried once and then remembered, and the callers have a fallback.
 #![allow(unsafe_code)]
 
+pub(crate) mod create;
 pub(crate) mod handle;
+pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;

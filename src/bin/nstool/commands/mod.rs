@@ -3,6 +3,7 @@
 mod enter;
 mod ls;
 mod mounts;
+mod unshare;
 
 use std::process::ExitCode;
 
@@ -11,12 +12,18 @@ use nstool::Result;
 
 use crate::render::Terminal;
 
-/// The verbs.
+/// The verbs. Each one's options are put together only when it is called, for that takes longer than some of the verbs do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
+    /// List namespaces and what holds them
     Ls(ls::Args),
+    /// List mounts, say who shares them, and predict where a mount will appear
     Mounts(mounts::Args),
+    /// Join a target's namespaces and run a command in them
     Enter(Box<enter::Args>),
+    /// Create namespaces, set them up, and run a command in them
+    Unshare(Box<unshare::Args>),
 }
 
 impl Command {
@@ -25,7 +32,7 @@ impl Command {
         match self {
             Self::Ls(_) => 1,
             Self::Mounts(args) => args.trouble_code(),
-            Self::Enter(_) => 125,
+            Self::Enter(_) | Self::Unshare(_) => 125,
         }
     }
 }
@@ -36,5 +43,6 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Ls(args) => ls::run(args, terminal),
         Command::Mounts(args) => mounts::run(args, terminal),
         Command::Enter(args) => enter::run(args, terminal),
+        Command::Unshare(args) => unshare::run(args, terminal),
     }
 }
