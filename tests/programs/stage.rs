@@ -247,7 +247,6 @@ fn without(rest: &[String], errno: i32) {
         "openat2" => Some(libc::SYS_openat2),
         "close_range" => Some(libc::SYS_close_range),
         "clone3" => Some(libc::SYS_clone3),
-        "close_range" => Some(libc::SYS_close_range),
         "fsopen" => Some(libc::SYS_fsopen),
         "mount_setattr" => Some(libc::SYS_mount_setattr),
         "move_mount" => Some(libc::SYS_move_mount),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::*;
 use crate::common::{Helper, eventually, inode_of, nstool, stdout_of};
