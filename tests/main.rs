@@ -5,4 +5,5 @@
 mod common;
 mod enter;
 mod ls;
+mod mounts;
 mod unshare;

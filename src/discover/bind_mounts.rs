@@ -22,11 +22,7 @@ const MEMBERS_TRIED: usize = 8;
 
 /// Enters what is mounted, and the mount namespaces no process is in.
 pub(super) fn look(scan: &mut Scan<'_>) {
-    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let own = own.ok().and_then(|own| {
-        walk(scan, &own);
-        scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()
-    });
+    let own = walk_from_own(scan);
     if is_in_a_chroot() {
         scan.hidden.add(Subject::MountTable, Why::Outside);
     }
@@ -39,7 +35,7 @@ pub(super) fn look(scan: &mut Scan<'_>) {
             continue;
         }
         let place = Place { index, id };
-        let ours = own.is_some_and(|own| own.id == id);
+        let ours = own == Some(id);
         let found = mounts_id.and_then(by_statmount).map_or_else(|| by_mountinfo(scan, place, ours), Ok);
         match found {
             Ok(found) => found.into_iter().for_each(|found| enter(scan, place, ours, found)),
@@ -50,13 +46,20 @@ pub(super) fn look(scan: &mut Scan<'_>) {
 
 /// Tells whether our root directory is no mount's root: then the kernel shows us only the mounts below it. A chroot into
 /// a mount point cannot be told from a namespace of its own.
-fn is_in_a_chroot() -> bool {
+pub(super) fn is_in_a_chroot() -> bool {
     const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
     rustix::fs::statx(rustix::fs::CWD, "/", AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).is_ok_and(|stat| {
         // The bit is only told since Linux 5.8.
         let (known, set) = (stat.stx_attributes_mask.bits(), stat.stx_attributes.bits());
         known & STATX_ATTR_MOUNT_ROOT != 0 && set & STATX_ATTR_MOUNT_ROOT == 0
     })
+}
+
+/// Enters every mount namespace of the machine, our own included, and returns which one that is.
+pub(super) fn walk_from_own(scan: &mut Scan<'_>) -> Option<NamespaceId> {
+    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    walk(scan, &own);
+    Some(scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()?.id)
 }
 
 /// Enters every mount namespace of the machine, with or without processes, by walking the kernel's list from ours both

@@ -8,8 +8,11 @@ mod bind_mounts;
 mod descriptors;
 mod details;
 mod hierarchy;
+mod mount_tables;
+mod mount_users;
 mod net_ids;
 mod newcomers;
+mod place;
 mod processes;
 mod registry;
 mod scope;
@@ -17,6 +20,9 @@ mod sockets;
 mod threads;
 mod worker;
 
+pub use mount_tables::MountTables;
+pub use mount_users::{How, Use, Uses};
+pub use place::{Located, locate, root_of_namespace};
 pub use scope::{Commands, Scope};
 
 use std::collections::{HashMap, HashSet};
@@ -79,6 +85,24 @@ struct Scan<'a> {
     ended: HashSet<usize>,
 }
 
+/// What a scan stands on.
+struct Ground {
+    /// The descriptors we had before the scan.
+    inherited: HashSet<RawFd>,
+    proc: Proc,
+    registry: Registry,
+    _limit: registry::RaisedLimit,
+}
+
+impl Ground {
+    fn prepare() -> Result<Self> {
+        let inherited = descriptors::of_ourselves();
+        let proc = Proc::open()?;
+        let limit = registry::RaisedLimit::raise();
+        Ok(Self { registry: Registry::new(inherited.len()), inherited, proc, _limit: limit })
+    }
+}
+
 impl Snapshot {
     /// Looks at the machine.
     ///
@@ -89,28 +113,8 @@ impl Snapshot {
     /// # Errors
     /// There is no usable `/proc`.
     pub fn capture(scope: &Scope) -> Result<Self> {
-        let inherited = descriptors::of_ourselves();
-        let proc = Proc::open()?;
-        let _limit = registry::RaisedLimit::raise();
-        let registry = Registry::new(inherited.len());
-        let pids = proc.pids()?;
-        let gathered = worker::visit_all(scope, &proc, &registry, &pids, &inherited);
-        let mut scan = Scan {
-            scope,
-            proc: &proc,
-            registry: &registry,
-            kinds: scope.kinds_to_read(),
-            inherited: &inherited,
-            processes: gathered.processes,
-            holders: gathered.holders,
-            hidden: gathered.hidden,
-            lineage: HashMap::new(),
-            net_ids: HashMap::new(),
-            ended: HashSet::new(),
-        };
-        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
-            scan.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
-        }
+        let ground = Ground::prepare()?;
+        let mut scan = Scan::begin(scope, &ground)?;
         for source in &SOURCES {
             if let Look::Machine(look) = source.look
                 && (source.wanted)(scope)
@@ -122,7 +126,29 @@ impl Snapshot {
     }
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    /// Looks at every process, with the sources that do so.
+    fn begin(scope: &'a Scope, ground: &'a Ground) -> Result<Self> {
+        let Ground { inherited, proc, registry, .. } = ground;
+        let mut gathered = worker::visit_all(scope, proc, registry, &proc.pids()?, inherited);
+        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
+            gathered.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
+        }
+        Ok(Self {
+            scope,
+            proc,
+            registry,
+            kinds: scope.kinds_to_read(),
+            inherited,
+            processes: gathered.processes,
+            holders: gathered.holders,
+            hidden: gathered.hidden,
+            lineage: HashMap::new(),
+            net_ids: HashMap::new(),
+            ended: HashSet::new(),
+        })
+    }
+
     /// Puts together what the sources found.
     fn finish(mut self) -> Snapshot {
         let mut namespaces: Vec<Namespace> = self

@@ -146,3 +146,90 @@ fn id(name: &str, id: u32, errno: i32, cause: io::Error, facts: &Facts) -> Error
     let letter = if name == "user" { 'S' } else { 'G' };
     error.with_hint(format!("choose a mapped id with -{letter}, or keep ours with --preserve-credentials"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::ffi::CString;
+
+    use super::super::facts::{Map, Maps, Owner};
+    use super::super::plan::tests::facts;
+    use super::*;
+    use crate::id::NamespaceId;
+
+    /// Returns message, cause and hint on one line.
+    fn words(step: &Step, errno: i32, facts: &Facts) -> String {
+        let error = explain(step, errno, facts);
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        format!("{error} | {cause} | {}", error.hint().unwrap_or_default())
+    }
+
+    fn join(kind: NamespaceKind) -> Step {
+        Step::Join { kind, id: NamespaceId { ino: 5, dev: 4 }, handle: 0, level: Some(0), order: Order::Any }
+    }
+
+    #[test]
+    fn each_errno_of_setns_has_its_cause() {
+        let mut facts = facts(&[], &[(NamespaceKind::Pid, Owner::Level(0))]);
+        for (kind, errno, part) in [
+            (NamespaceKind::User, libc::EPERM, "run nstool as root or as the namespace's owner"),
+            (NamespaceKind::Net, libc::EPERM, "join the user namespace too (-U)"),
+            (NamespaceKind::User, libc::EINVAL, "it is the one we are in already"),
+            (NamespaceKind::Pid, libc::EINVAL, "joined downward only"),
+            (NamespaceKind::Mnt, libc::EINVAL, "shares its root and working directory"),
+            (NamespaceKind::Time, libc::EUSERS, "more than one thread"),
+            (NamespaceKind::Net, libc::ENOMEM, "Cannot allocate memory"),
+        ] {
+            let text = words(&join(kind), errno, &facts);
+            assert!(text.starts_with(&format!("cannot join {kind} namespace 5 of process 7 (test) | ")), "{text}");
+            assert!(text.contains(part) || own_filter(), "{text}");
+        }
+        facts.threads = 3;
+        assert!(words(&join(NamespaceKind::User), libc::EINVAL, &facts).contains("more than one thread"));
+    }
+
+    #[test]
+    fn no_memory_for_a_fork_means_a_dead_init_where_a_pid_namespace_is_joined() {
+        let joined = facts(&[], &[(NamespaceKind::Pid, Owner::Level(0))]);
+        assert!(words(&Step::Fork, libc::ENOMEM, &joined).contains("its init (PID 1 inside) has ended"));
+        let stayed = facts(&[], &[]);
+        assert!(words(&Step::Fork, libc::ENOMEM, &stayed).contains("Cannot allocate memory"));
+        assert!(words(&Step::Fork, libc::EAGAIN, &stayed).contains("pids.max"));
+    }
+
+    #[test]
+    fn refused_ids_and_groups_name_the_map_and_the_option() {
+        let mut facts = facts(&[50], &[]);
+        facts.maps = Some(Maps { uids: Map::parse(b"0 1000 1"), gids: Map::default(), setgroups: true });
+        let text = words(&Step::SetUid { uid: 33, keep: false }, libc::EINVAL, &facts);
+        assert!(text.contains("these are: 0 (EINVAL)") && text.contains("-S"), "{text}");
+        let text = words(&Step::SetGid(33), libc::EINVAL, &facts);
+        assert!(text.contains("no id is mapped") && text.contains("-G"), "{text}");
+        let text = words(&Step::DropGroups { if_allowed: false }, libc::EPERM, &facts);
+        assert!(text.contains("setgroups is denied"), "{text}");
+    }
+
+    #[test]
+    fn every_other_step_says_what_it_could_not_do() {
+        let facts = facts(&[], &[]);
+        let cgroup = Step::EnterCgroup { handle: 0, path: b"/sys/fs/cgroup/a\x1b".to_vec(), version: 2 };
+        for (step, errno, part) in [
+            (Step::ChangeRoot, libc::EPERM, "root directory of process 7 (test)"),
+            (Step::ChangeDirectory, libc::EACCES, "working directory"),
+            (Step::ChangeDirectoryTo(CString::from(c"/a")), libc::ENOENT, "-W is looked up"),
+            (cgroup.clone(), libc::ENODEV, "control group /sys/fs/cgroup/a\\x1b"),
+            (cgroup.clone(), libc::EBUSY, "hands controllers to groups below"),
+            (cgroup, libc::EAGAIN, "pids.max"),
+            (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
+            (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
+            (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),
+            (Step::SetLabel(CString::from(c"a")), libc::EACCES, "security label a"),
+            (Step::KeepCapabilities, libc::EPERM, "keep the capabilities"),
+            (Step::NoNewPrivileges, libc::EINVAL, "no_new_privs"),
+            (Step::Execute, libc::EIO, "cannot start the command"),
+        ] {
+            let text = words(&step, errno, &facts);
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

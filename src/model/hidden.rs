@@ -20,6 +20,10 @@ pub enum Subject {
     Threads,
     /// The mounts of a mount namespace.
     MountTable,
+    /// A line of a mount table that could not be understood.
+    MountLine,
+    /// A mount table that could be read only from below a process's own root, so that mounts may be missing.
+    Chroot,
     /// Whether there are namespaces beyond those met.
     MountNamespaces,
 }
@@ -34,6 +38,8 @@ impl Subject {
             Self::Socket => "sockets",
             Self::Threads => "threads",
             Self::MountTable => "mount_tables",
+            Self::MountLine => "mount_lines",
+            Self::Chroot => "partial_mount_tables",
             Self::MountNamespaces => "mount_namespaces",
         }
     }
@@ -49,6 +55,8 @@ impl Subject {
             Self::Socket => ("socket", "sockets"),
             Self::Threads => ("process's threads", "processes' threads"),
             Self::MountTable => ("mount table", "mount tables"),
+            Self::MountLine => ("malformed line of a mount table", "malformed lines of mount tables"),
+            Self::Chroot => ("mount table in part", "mount tables in part"),
             Self::MountNamespaces => ("mount namespaces without processes", "mount namespaces without processes"),
         }
     }

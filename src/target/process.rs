@@ -13,9 +13,6 @@ use crate::kind::NamespaceLink;
 use crate::proc::{self, Proc, stat};
 use crate::sys::pidfd;
 
-/// `PID_FS_MAGIC` of statfs(2): pidfds with inode numbers of their own, since Linux 6.9.
-const PID_FS_MAGIC: u64 = 0x5049_4446;
-
 /// A process, or one thread, that was found by its number and pinned.
 ///
 /// It holds a pidfd (since Linux 5.3) and the process's directory in procfs. Both belong to this process for good:
@@ -209,9 +206,7 @@ fn open_dir(proc: &Proc, pid: Pid) -> io::Result<OwnedFd> {
 
 fn pidfd_inode(pidfd: &OwnedFd) -> Option<u64> {
     // Before pidfs all pidfds share one inode, which proves nothing.
-    let statfs = rustix::fs::fstatfs(pidfd).ok()?;
-    let own = statfs.f_type as u64 == PID_FS_MAGIC;
-    own.then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
+    pidfd::is_pidfd(pidfd.as_fd()).then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
 }
 
 fn check_inode(pid: Pid, pidfd: Option<&OwnedFd>, wanted: u64) -> Result<()> {

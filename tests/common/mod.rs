@@ -108,7 +108,7 @@ impl Drop for Helper {
 
 /// A copy of nstool that everybody may run, wherever the tests were built.
 pub struct Public {
-    /// Where the copy lies.
+    /// Where it lies, as `nstool`.
     pub directory: PathBuf,
 }
 
@@ -122,10 +122,15 @@ impl Public {
         Self { directory }
     }
 
+    /// Returns where the copy is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("nstool")
+    }
+
     /// Returns a command that runs the copy as an ordinary user.
     pub fn run_as_nobody(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.directory.join("nstool"));
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.path());
         command
     }
 }
@@ -173,4 +178,31 @@ pub fn try_eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 pub fn inode_of(pid: i32, link: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(format!("/proc/{pid}/ns/{link}")).unwrap().ino()
+}
+
+/// A directory that is removed, with all in it, when the test ends.
+pub struct TemporaryDirectory {
+    path: std::path::PathBuf,
+}
+
+impl TemporaryDirectory {
+    /// Makes one.
+    pub fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("nstool-test-{}-{count}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
 }

@@ -121,12 +121,13 @@ fn the_parent_of_a_user_namespace_can_be_joined_instead() {
 }
 
 #[test]
-fn a_thread_with_namespaces_of_its_own_and_a_target_whose_leader_ended_can_be_entered() {
+fn a_target_whose_leader_ended_can_be_entered() {
     need_root!();
     let helper = Helper::start_command(crate::common::stage(&["leader"]));
     let pid = helper.pid().to_string();
     let output = enter(&[&pid, "-u", "--", "readlink", "/proc/self/ns/uts"]);
-    assert_eq!(stdout_of(output).trim(), format!("uts:[{}]", helper.said));
+    let own = helper.said.split(' ').next().unwrap();
+    assert_eq!(stdout_of(output).trim(), format!("uts:[{own}]"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn processes_that_proc_does_not_list_are_spoken_of() {
     let public = Public::copy("hidepid");
     let script = format!(
         "mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid=65534 --regid=65534 --clear-groups {} ls -J",
-        public.directory.join("nstool").display()
+        public.path().display()
     );
     let output = Command::new("unshare").args(["-mpf", "--kill-child", "sh", "-c", &script]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

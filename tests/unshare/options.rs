@@ -64,7 +64,7 @@ fn the_exit_status_and_the_signal_come_back() {
         let run = |script: &str| unshare(&[fork, &["--", "sh", "-c", script]].concat()).status;
         assert_eq!(run("exit 77").code(), Some(77), "{fork:?}");
         // A PID 1 that kills itself by a signal without handler lives on, but for the one of its init.
-        if *fork != ["-rpf"] {
+        if fork != ["-rpf"] {
             use std::os::unix::process::ExitStatusExt;
             assert_eq!(run("kill -TERM $$; sleep 10").signal(), Some(libc::SIGTERM), "{fork:?}");
         }

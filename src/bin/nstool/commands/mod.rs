@@ -2,6 +2,7 @@
 
 mod enter;
 mod ls;
+mod mounts;
 mod unshare;
 
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ use crate::render::Terminal;
 pub(crate) enum Command {
     /// List namespaces and what holds them
     Ls(ls::Args),
+    /// List mounts, say who shares them, and predict where a mount will appear
+    Mounts(mounts::Args),
     /// Join a target's namespaces and run a command in them
     Enter(Box<enter::Args>),
     /// Create namespaces, set them up, and run a command in them
@@ -28,6 +31,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) => 1,
+            Self::Mounts(args) => args.trouble_code(),
             Self::Enter(_) | Self::Unshare(_) => 125,
         }
     }
@@ -37,6 +41,7 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Mounts(args) => mounts::run(args, terminal),
         Command::Enter(args) => enter::run(args, terminal),
         Command::Unshare(args) => unshare::run(args, terminal),
     }

@@ -7,6 +7,11 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
+    say_of(snapshot.hidden(), snapshot.processes().len(), terminal);
+}
+
+/// The same of something else than a snapshot, for which `processes` were looked at.
+pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
     let reader = Reader {
         is_root: rustix::process::geteuid().is_root(),
         kernel: procfs::KernelVersion::current().map_or_else(
@@ -14,7 +19,7 @@ pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
             |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
         ),
     };
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), &reader) {
+    if let Some(line) = line(hidden, processes, &reader) {
         report::note(&line, terminal);
     }
 }
@@ -63,8 +68,13 @@ fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
 
 /// Returns the `hidden` object of a JSON document: counts by sort and reason.
 pub(crate) fn json(snapshot: &Snapshot) -> Json {
+    json_of(snapshot.hidden())
+}
+
+/// The same of something else than a snapshot.
+pub(crate) fn json_of(hidden: &Hidden) -> Json {
     let mut object = Map::new();
-    for (subject, why, count) in snapshot.hidden().iter() {
+    for (subject, why, count) in hidden.iter() {
         let reasons = object.entry(subject.key()).or_insert_with(|| json!({}));
         reasons[why.key()] = json!(reasons[why.key()].as_u64().unwrap_or_default() + count);
     }

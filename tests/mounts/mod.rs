@@ -1,0 +1,7 @@
+//! `nstool mounts`, and the propagation engine against the kernel.
+
+mod lab;
+mod oracle;
+mod stage;
+mod tally;
+mod verbs;
