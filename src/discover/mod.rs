@@ -157,7 +157,7 @@ fn fill_members(namespaces: &mut [Namespace], processes: &[Process]) {
                 NamespaceLink::Own(_) => namespace.members.push(process.pid),
                 NamespaceLink::ForChildren(kind) => {
                     if process.links[kind as usize] != Observed::Known(id) {
-                        namespace.holders.push(Holder::ForChildren { pid: process.pid });
+                        namespace.holders.push(Holder::ForChildren { pid: process.pid, tid: None });
                     }
                 }
             }

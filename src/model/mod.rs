@@ -9,7 +9,7 @@ mod process;
 mod snapshot;
 
 pub use hidden::{Hidden, Subject};
-pub use holder::{Holder, HolderKind};
+pub use holder::{Holder, HolderKind, MountUse, Suspect, UsedBy};
 pub use mount::{Device, Mount, MountTable};
 pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};
