@@ -19,11 +19,7 @@ use crate::sys::{nsfs, statmount};
 
 /// Enters what is mounted, and the mount namespaces no process is in.
 pub(super) fn look(scan: &mut Scan<'_>) {
-    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let own = own.ok().and_then(|own| {
-        walk(scan, &own);
-        scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()
-    });
+    let own = walk_from_own(scan);
     for index in 0..scan.registry.len() {
         let (kind, id, mounts_id) = scan.registry.with(index, |kind, id, pin| {
             let mounts_id = pin.filter(|_| kind == NamespaceKind::Mnt).and_then(nsfs::mount_namespace_info);
@@ -33,12 +29,19 @@ pub(super) fn look(scan: &mut Scan<'_>) {
             continue;
         }
         let place = Place { index, id };
-        let ours = own.is_some_and(|own| own.id == id);
+        let ours = own == Some(id);
         match mounts_id.and_then(by_statmount).or_else(|| by_mountinfo(scan, place, ours)) {
             Some(found) => found.into_iter().for_each(|found| enter(scan, place, ours, found)),
             None => scan.hidden.add(Subject::MountTable, Why::NotPermitted),
         }
     }
+}
+
+/// Enters every mount namespace of the machine, our own included, and returns which one that is.
+pub(super) fn walk_from_own(scan: &mut Scan<'_>) -> Option<NamespaceId> {
+    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    walk(scan, &own);
+    Some(scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()?.id)
 }
 
 /// Enters every mount namespace of the machine, with or without processes, by walking the kernel's list from ours both

@@ -8,6 +8,7 @@ mod bind_mounts;
 mod descriptors;
 mod details;
 mod hierarchy;
+mod mount_tables;
 mod net_ids;
 mod processes;
 mod registry;
@@ -16,6 +17,7 @@ mod sockets;
 mod threads;
 mod worker;
 
+pub use mount_tables::MountTables;
 pub use scope::{Commands, Scope};
 
 use std::collections::HashMap;

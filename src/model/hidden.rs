@@ -19,6 +19,10 @@ pub enum Subject {
     Threads,
     /// The mounts of a mount namespace.
     MountTable,
+    /// A line of a mount table that could not be understood.
+    MountLine,
+    /// A mount table that could be read only from below a process's own root, so that mounts may be missing.
+    Chroot,
     /// Whether there are namespaces beyond those met.
     MountNamespaces,
 }
@@ -32,6 +36,8 @@ impl Subject {
             Self::Socket => "sockets",
             Self::Threads => "threads",
             Self::MountTable => "mount_tables",
+            Self::MountLine => "mount_lines",
+            Self::Chroot => "partial_mount_tables",
             Self::MountNamespaces => "mount_namespaces",
         }
     }
@@ -45,6 +51,8 @@ impl fmt::Display for Subject {
             Self::Socket => "sockets",
             Self::Threads => "processes' threads",
             Self::MountTable => "mount tables",
+            Self::MountLine => "malformed lines of mount tables",
+            Self::Chroot => "mount tables in part",
             Self::MountNamespaces => "mount namespaces without processes",
         })
     }

@@ -34,6 +34,7 @@ pub fn parse_line(line: &[u8]) -> Option<Mount> {
     let options = unescape(fields.next()?);
     let mut mount = Mount {
         id,
+        unique_id: None,
         parent,
         device,
         root,

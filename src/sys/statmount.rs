@@ -25,6 +25,11 @@ pub(crate) const MNT_OPTS: u64 = 0x80;
 pub(crate) const FS_SUBTYPE: u64 = 0x100;
 pub(crate) const SB_SOURCE: u64 = 0x200;
 
+/// Bits of `mnt_propagation`: the flags of mount(2).
+pub(crate) const UNBINDABLE: u64 = 1 << 17;
+pub(crate) const SLAVE: u64 = 1 << 19;
+pub(crate) const SHARED: u64 = 1 << 20;
+
 /// `struct mnt_id_req`.
 #[repr(C)]
 struct Request {
