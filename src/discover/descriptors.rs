@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
-use super::sockets;
+use super::{open_files, sockets};
 use super::worker::{Visit, Worker};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Holder, Subject, Why};
@@ -50,6 +50,8 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
             namespace_file(worker, visit, &directory, fd, stat.st_ino);
         } else if FileType::from_raw_mode(stat.st_mode) == FileType::Socket && worker.scope.sockets {
             sockets::look(worker, visit, fd);
+        } else if worker.scope.rare_holders && sockets::is_tun(stat.st_rdev) {
+            sockets::look(worker, visit, fd);
         } else if worker.pidfd_device == Some(stat.st_dev) && worker.scope.descriptors {
             process_descriptor(worker, visit, &directory, fd);
         }
@@ -79,9 +81,16 @@ fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedF
         return;
     }
     let Ok(file) = open(visit, directory, fd) else { return };
-    let Some(Ok(namespace)) = pidfd::namespace(file.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) else { return };
-    if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
-        worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
+    match pidfd::namespace(file.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) {
+        Some(Ok(namespace)) => {
+            if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
+                worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
+            }
+        }
+        Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) && worker.scope.rare_holders => {
+            open_files::pidfd_of_the_ended(worker, visit, fd);
+        }
+        _ => {}
     }
 }
 

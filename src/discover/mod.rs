@@ -9,8 +9,11 @@ mod descriptors;
 mod details;
 mod hierarchy;
 mod mount_tables;
+mod mounted;
 mod net_ids;
+mod open_files;
 mod processes;
+mod reach;
 mod registry;
 mod scope;
 mod sockets;
@@ -25,7 +28,7 @@ use std::collections::HashMap;
 use crate::error::Result;
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::model::{Hidden, Holder, Namespace, Observed, Process, Snapshot, Why};
+use crate::model::{Hidden, Holder, MountUse, Namespace, Observed, Process, Snapshot, Why};
 use crate::proc::Proc;
 use registry::Registry;
 use worker::{Visit, Worker};
@@ -46,11 +49,13 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 7] = [
+static SOURCES: [Source; 9] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
     Source { wanted: |scope| scope.threads, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Process(open_files::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
     Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
@@ -65,6 +70,8 @@ struct Scan<'a> {
     /// By the registry's index.
     holders: Vec<(usize, Holder)>,
     hidden: Hidden,
+    open_files: open_files::OpenFiles,
+    mount_uses: Vec<MountUse>,
     /// By the registry's index; filled by the hierarchy.
     lineage: HashMap<usize, hierarchy::Lineage>,
     /// By the registry's index.
@@ -94,6 +101,8 @@ impl Snapshot {
             processes: gathered.processes,
             holders: gathered.holders,
             hidden: gathered.hidden,
+            open_files: gathered.open_files,
+            mount_uses: Vec::new(),
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
         };
@@ -143,7 +152,16 @@ impl Scan<'_> {
         }
         // What was read only on the way to something else (mount namespaces for their bind mounts) is not listed.
         namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind));
-        Snapshot { namespaces, processes: self.processes, hidden: self.hidden }
+        let mut suspects = self.open_files.suspects;
+        suspects.sort_unstable();
+        self.mount_uses.sort_unstable();
+        Snapshot {
+            namespaces,
+            processes: self.processes,
+            hidden: self.hidden,
+            suspects,
+            mount_uses: self.mount_uses,
+        }
     }
 }
 

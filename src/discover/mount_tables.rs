@@ -52,6 +52,8 @@ impl MountTables {
             processes: gathered.processes,
             holders: gathered.holders,
             hidden: gathered.hidden,
+            open_files: gathered.open_files,
+            mount_uses: Vec::new(),
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
         };
@@ -141,7 +143,7 @@ fn own_namespace() -> rustix::io::Result<std::os::fd::OwnedFd> {
 }
 
 /// Reads one table by the best way there is.
-fn read(
+pub(super) fn read(
     pin: Option<BorrowedFd<'_>>,
     id: NamespaceId,
     processes: Vec<Pid>,

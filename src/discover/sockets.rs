@@ -7,6 +7,11 @@ use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};
 use crate::sys::{pidfd, socket};
 
+/// Tells whether it is the device /dev/net/tun, whose descriptors are sockets at heart and answer as such.
+pub(super) fn is_tun(device: u64) -> bool {
+    (rustix::fs::major(device), rustix::fs::minor(device)) == (10, 200)
+}
+
 /// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
 /// there the process itself is what holds it.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
