@@ -1,14 +1,11 @@
 //! Bind mounts of namespace files, in every mount namespace: `ip netns add` and `unshare --net=FILE` keep a namespace
 //! that way without any process.
 
-use std::ffi::OsStr;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 
-use super::Scan;
+use super::{Scan, reach};
 use super::descriptors::reopen_namespace;
 use super::registry::{Known, Place};
 use crate::id::{NamespaceId, Pid};
@@ -137,32 +134,11 @@ fn enter(scan: &mut Scan<'_>, place: Place, ours: bool, found: Found) {
 
 /// Enters a namespace that only a mount has told of: opened where a path leads to it, else as a number alone.
 fn pin(scan: &Scan<'_>, place: Place, ours: bool, found: &Found) -> usize {
-    let opened = if ours {
-        open_in(rustix::fs::CWD, &found.mount_point, ResolveFlags::NO_MAGICLINKS)
-    } else {
-        // Any process that lives there leads to its mounts; the path is resolved below its root, whatever links the
-        // target has put in the way.
-        let root = members(scan, place.id).find_map(|pid| scan.proc.open_file(pid, "root", OFlags::PATH).ok());
-        root.ok_or(io::Error::from_raw_os_error(libc::ENOENT))
-            .and_then(|root| open_in(root, &found.mount_point, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS))
-    };
+    let opened = reach::open(scan, place, ours, &found.mount_point).and_then(reopen_namespace);
     let is_it = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_ino == found.ino);
     opened
         .ok()
         .filter(is_it)
         .and_then(|file| scan.registry.adopt(file, found.kind, &mut Known::default()).ok())
         .map_or_else(|| scan.registry.note(found.kind, found.ino), |place| place.index)
-}
-
-fn open_in(directory: impl AsFd, path: &[u8], resolve: ResolveFlags) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let path = OsStr::from_bytes(path);
-    let file = match rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve) {
-        // Before Linux 5.6 only our own mounts can be opened without the target's links leading us astray.
-        Err(rustix::io::Errno::NOSYS) if !resolve.contains(ResolveFlags::IN_ROOT) => {
-            rustix::fs::openat(&directory, path, flags, Mode::empty())?
-        }
-        result => result?,
-    };
-    reopen_namespace(file)
 }

@@ -133,6 +133,19 @@ pub enum HolderKind {
 }
 
 impl Holder {
+    /// Returns the process, where it is something of a process's.
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Thread { pid, .. }
+            | Self::ForChildren { pid, .. }
+            | Self::Descriptor { pid, .. }
+            | Self::Pidfd { pid, .. }
+            | Self::Socket { pid, .. }
+            | Self::OpenFile { pid, .. } => Some(*pid),
+            Self::Mount { .. } | Self::Filesystem { .. } | Self::Child(_) | Self::Owned(_) => None,
+        }
+    }
+
     /// Returns which sort it is.
     pub fn kind(&self) -> HolderKind {
         match self {

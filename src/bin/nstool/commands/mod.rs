@@ -1,6 +1,7 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
 mod ls;
+mod why;
 
 use std::process::ExitCode;
 
@@ -13,13 +14,14 @@ use crate::render::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Args),
+    Why(why::Args),
 }
 
 impl Command {
     /// Returns the exit status for a failure of nstool's own.
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
-            Self::Ls(_) => 1,
+            Self::Ls(_) | Self::Why(_) => 1,
         }
     }
 }
@@ -28,5 +30,6 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Why(args) => why::run(args, terminal),
     }
 }

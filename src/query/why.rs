@@ -1,0 +1,320 @@
+//! What keeps a namespace alive, and what to release so that it goes away.
+//!
+//! [`explain`] lists every holder that a scan saw, with what holds those holders in turn: the owned namespace that keeps
+//! a user namespace, the process-less mount namespace whose bind mount keeps a network namespace. The scan must have
+//! asked for [`Scope::holders`](crate::discover::Scope::holders).
+
+use std::collections::{HashMap, HashSet};
+
+use crate::id::{NamespaceId, Pid};
+use crate::kind::{NamespaceKind, NamespaceLink};
+use crate::model::{Holder, MountUse, Namespace, Observed, Snapshot, Why};
+
+/// Why a namespace is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// Its kind.
+    pub kind: NamespaceKind,
+    /// Whether it is the machine's initial one, which the kernel itself keeps.
+    pub initial: bool,
+    /// Everything seen that keeps it, a holder's own holders behind it.
+    pub reasons: Vec<Reason>,
+    /// What holds some namespace of its kind without the kernel telling which; asked about only where no process is in it.
+    pub possible: Vec<Reason>,
+    /// Who has files open on its mounts from outside. That keeps mounts and devices busy, but not the namespace alive.
+    pub uses: Vec<MountUse>,
+}
+
+/// One thing that keeps a namespace alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The place among the reasons of the holder that this one keeps; `None` if it keeps the namespace that was asked
+    /// about.
+    pub parent: Option<usize>,
+    /// What it is.
+    pub cause: Cause,
+    /// How to release it.
+    pub release: Release,
+}
+
+/// What keeps a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A process that is in it.
+    Member(Pid),
+    /// A process that ended in it and was not reaped yet.
+    Zombie(Pid),
+    /// Anything else.
+    Holder(Holder),
+}
+
+/// How a holder is released.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// End this process.
+    End(Pid),
+    /// Have this zombie reaped: end its parent, or make it wait.
+    Reap(Pid),
+    /// Unmount it.
+    Unmount {
+        /// The file by which the mount namespace can be joined; `None`: it is our own.
+        namespace_file: Option<Vec<u8>>,
+        /// Where it is mounted.
+        mount_point: Vec<u8>,
+    },
+    /// Release what keeps this holder: the reasons that have it for their parent.
+    Below,
+    /// Release the namespace that stands elsewhere among the reasons, or is the one that was asked about.
+    Elsewhere,
+}
+
+impl Explanation {
+    /// Tells whether anything seen explains that the namespace is there.
+    pub fn is_explained(&self) -> bool {
+        self.initial || !self.reasons.is_empty()
+    }
+
+    /// Returns what can keep a namespace of this kind alive without showing anywhere in user space.
+    pub fn unseen(&self) -> &'static [&'static str] {
+        match self.kind {
+            NamespaceKind::User => &[
+                "descriptors on their way between processes",
+                "credentials kept by open files",
+                "filesystems that were mounted in it",
+                "keyrings",
+            ],
+            NamespaceKind::Net => &[
+                "descriptors on their way between processes",
+                "files registered with io_uring",
+                "the kernel's own sockets, such as those of tunnels and network filesystems",
+                "network devices that are still being dismantled",
+            ],
+            NamespaceKind::Ipc => &[
+                "descriptors on their way between processes",
+                "attached System V shared memory of a process that left",
+                "open files below /proc/sysvipc",
+            ],
+            NamespaceKind::Pid => &[
+                "descriptors on their way between processes",
+                "terminals and descriptors that remember a process of it (TIOCSPGRP, F_SETOWN)",
+            ],
+            _ => &["descriptors on their way between processes", "files registered with io_uring"],
+        }
+    }
+
+    /// Returns every process that is named, each once.
+    pub fn pids(&self) -> Vec<Pid> {
+        let causes = self.reasons.iter().chain(&self.possible).filter_map(|reason| reason.cause.pid());
+        let mut pids: Vec<Pid> = causes.chain(self.uses.iter().map(|user| user.pid)).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+}
+
+impl Cause {
+    /// Returns the process, where it is something of a process's.
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Member(pid) | Self::Zombie(pid) => Some(*pid),
+            Self::Holder(holder) => holder.pid(),
+        }
+    }
+}
+
+/// Explains what keeps a namespace alive; `None` if the snapshot does not have it. Holders for which `ignore` answers
+/// true are left out: the descriptors of whoever asks.
+pub fn explain(snapshot: &Snapshot, id: NamespaceId, ignore: &dyn Fn(&Holder) -> bool) -> Option<Explanation> {
+    let namespace = snapshot.namespace(id)?;
+    let mut search = Search { snapshot, ignore, reasons: Vec::new(), met: HashSet::from([id]), named: HashSet::new() };
+    search.reasons_of(namespace, None);
+    let reasons = search.reasons;
+    let suspects = snapshot.suspects().iter().filter(|suspect| {
+        // Where processes live, there is no need to guess.
+        suspect.kind == namespace.kind && namespace.members.is_empty() && !ignore(&suspect.holder)
+    });
+    let possible = suspects.map(|suspect| Reason {
+        parent: None,
+        release: release(snapshot, &suspect.holder),
+        cause: Cause::Holder(suspect.holder.clone()),
+    });
+    Some(Explanation {
+        namespace: id,
+        kind: namespace.kind,
+        initial: namespace.is_initial(),
+        possible: possible.collect(),
+        uses: snapshot.mount_uses().iter().filter(|user| user.mount_namespace == id).cloned().collect(),
+        reasons,
+    })
+}
+
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    ignore: &'a dyn Fn(&Holder) -> bool,
+    reasons: Vec<Reason>,
+    /// The namespaces whose holders are listed.
+    met: HashSet<NamespaceId>,
+    /// The processes listed as members. One is named once, at the outermost namespace that it keeps.
+    named: HashSet<Pid>,
+}
+
+impl Search<'_> {
+    fn reasons_of(&mut self, namespace: &Namespace, parent: Option<usize>) {
+        for pid in namespace.members.iter().copied().filter(|pid| self.named.insert(*pid)) {
+            let (cause, release) = if is_zombie(self.snapshot, pid) {
+                (Cause::Zombie(pid), Release::Reap(pid))
+            } else {
+                (Cause::Member(pid), Release::End(pid))
+            };
+            self.reasons.push(Reason { parent, cause, release });
+        }
+        for holder in namespace.holders.iter().filter(|holder| !(self.ignore)(holder)) {
+            let here = self.reasons.len();
+            let mut release = release(self.snapshot, holder);
+            let further = further(holder).and_then(|id| self.snapshot.namespace(id)).filter(|further| {
+                // A mount can be unmounted, so its namespace matters only where nobody lives to do it.
+                release == Release::Below || further.members.is_empty()
+            });
+            let new = further.filter(|further| self.met.insert(further.id));
+            if release == Release::Below && new.is_none() {
+                release = Release::Elsewhere;
+            }
+            self.reasons.push(Reason { parent, cause: Cause::Holder(holder.clone()), release });
+            if let Some(further) = new {
+                self.reasons_of(further, Some(here));
+            }
+        }
+    }
+}
+
+/// Returns the namespace whose life a holder depends on.
+fn further(holder: &Holder) -> Option<NamespaceId> {
+    match holder {
+        Holder::Child(id) | Holder::Owned(id) => Some(*id),
+        Holder::Mount { ours: false, mount_namespace, .. } | Holder::Filesystem { ours: false, mount_namespace, .. } => {
+            Some(*mount_namespace)
+        }
+        _ => None,
+    }
+}
+
+/// Tells whether a process has ended and was not reaped: it has let go of all but its user and pid namespace.
+fn is_zombie(snapshot: &Snapshot, pid: Pid) -> bool {
+    let zombie = Observed::Hidden(Why::Zombie);
+    snapshot.process(pid).is_some_and(|process| {
+        NamespaceKind::ALL.into_iter().any(|kind| process.namespace(NamespaceLink::Own(kind)) == zombie)
+    })
+}
+
+fn release(snapshot: &Snapshot, holder: &Holder) -> Release {
+    match holder {
+        Holder::Mount { ours, mount_namespace, mount_point }
+        | Holder::Filesystem { ours, mount_namespace, mount_point } => {
+            let file = (!ours).then(|| file_of(snapshot, *mount_namespace));
+            match file {
+                // No path leads there: it goes away with its mount namespace.
+                Some(None) => Release::Below,
+                file => Release::Unmount { namespace_file: file.flatten(), mount_point: mount_point.clone() },
+            }
+        }
+        other => other.pid().map_or(Release::Below, Release::End),
+    }
+}
+
+/// Returns a path by which a namespace can be joined.
+fn file_of(snapshot: &Snapshot, id: NamespaceId) -> Option<Vec<u8>> {
+    let namespace = snapshot.namespace(id)?;
+    let kind = namespace.kind;
+    if let Some(pid) = namespace.members.iter().find(|pid| !is_zombie(snapshot, **pid)) {
+        return Some(format!("/proc/{pid}/ns/{kind}").into_bytes());
+    }
+    namespace.holders.iter().find_map(|holder| match holder {
+        Holder::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{kind}").into_bytes()),
+        Holder::Descriptor { pid, fd } => Some(format!("/proc/{pid}/fd/{fd}").into_bytes()),
+        Holder::Mount { ours: true, mount_point, .. } => Some(mount_point.clone()),
+        _ => None,
+    })
+}
+
+/// A namespace that a process keeps, and whether anything else does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The link of the process that leads to it.
+    pub link: NamespaceLink,
+    /// The namespace, where it could be read.
+    pub namespace: Observed<NamespaceId>,
+    /// Whether it goes away when this process ends.
+    pub alone: bool,
+    /// How many other processes are in it.
+    pub other_members: usize,
+    /// How many other holders it has that would stay.
+    pub other_holders: usize,
+}
+
+/// Returns the namespaces of a process, and for each whether only this process keeps it; `None` if the snapshot does not
+/// have the process.
+pub fn kept_by(snapshot: &Snapshot, pid: Pid, ignore: &dyn Fn(&Holder) -> bool) -> Option<Vec<Kept>> {
+    let process = snapshot.process(pid)?;
+    let mut alone = Alone { snapshot, pid, ignore, known: HashMap::new() };
+    let kept = NamespaceLink::ALL.into_iter().filter_map(|link| {
+        let id = process.namespace(link);
+        // A `_for_children` link matters only where it differs.
+        if let NamespaceLink::ForChildren(kind) = link
+            && (id == process.namespace(NamespaceLink::Own(kind)) || id.known().is_none())
+        {
+            return None;
+        }
+        let namespace = id.known().and_then(|id| snapshot.namespace(id));
+        Some(Kept {
+            link,
+            namespace: id,
+            alone: namespace.is_some_and(|namespace| alone.goes(namespace)),
+            other_members: namespace
+                .map_or(0, |namespace| namespace.members.iter().filter(|other| **other != pid).count()),
+            other_holders: namespace.map_or(0, |namespace| alone.others(namespace)),
+        })
+    });
+    Some(kept.collect())
+}
+
+/// Judges which namespaces go away with one process.
+struct Alone<'a> {
+    snapshot: &'a Snapshot,
+    pid: Pid,
+    ignore: &'a dyn Fn(&Holder) -> bool,
+    known: HashMap<NamespaceId, bool>,
+}
+
+impl Alone<'_> {
+    fn goes(&mut self, namespace: &Namespace) -> bool {
+        if let Some(goes) = self.known.get(&namespace.id) {
+            return *goes;
+        }
+        // Namespaces that hold one another in a circle go together.
+        self.known.insert(namespace.id, true);
+        let goes = !namespace.is_initial()
+            && namespace.members.iter().all(|member| *member == self.pid)
+            && self.others(namespace) == 0;
+        self.known.insert(namespace.id, goes);
+        goes
+    }
+
+    fn others(&mut self, namespace: &Namespace) -> usize {
+        let holders = namespace.holders.iter().filter(|holder| !(self.ignore)(holder));
+        let stays = |holder: &&Holder| match holder {
+            Holder::Child(id) | Holder::Owned(id) => !self.goes_by_id(*id),
+            Holder::Mount { mount_namespace, .. } | Holder::Filesystem { mount_namespace, .. } => {
+                !self.goes_by_id(*mount_namespace)
+            }
+            other => other.pid() != Some(self.pid),
+        };
+        holders.filter(stays).count()
+    }
+
+    fn goes_by_id(&mut self, id: NamespaceId) -> bool {
+        self.snapshot.namespace(id).is_some_and(|namespace| self.goes(namespace))
+    }
+}
