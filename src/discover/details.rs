@@ -1,12 +1,15 @@
 //! Parent, uid and command line of the processes that are shown.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsFd;
 
 use super::{Commands, Scan, leads};
 use crate::error::Result;
 use crate::id::Pid;
 use crate::model::{Details, Observed, Process, Snapshot, Why};
 use crate::proc::{Proc, cmdline, stat, status::Status};
+use crate::sys::pidfd;
 
 /// Reads the details of the processes the scope names, and of their ancestors: a tree is drawn along them.
 pub(super) fn look(scan: &mut Scan<'_>) {
@@ -58,10 +61,8 @@ impl Snapshot {
 /// wrong command; nothing acts on it.
 fn read(proc: &Proc, pid: Pid) -> Observed<Box<Details>> {
     let mut buffer = Vec::new();
-    let mut read = || -> std::io::Result<Option<Details>> {
-        proc.read(pid, "status", &mut buffer)?;
-        let status = Status::new(&buffer);
-        let (Some(parent), Some(uids)) = (status.parent(), status.uids()) else { return Ok(None) };
+    let mut read = || -> io::Result<Option<Details>> {
+        let Some((parent, uid)) = parent_and_uid(proc, pid, &mut buffer)? else { return Ok(None) };
         proc.read(pid, "cmdline", &mut buffer)?;
         let command = match cmdline::join(&buffer) {
             Some(command) => command,
@@ -70,7 +71,7 @@ fn read(proc: &Proc, pid: Pid) -> Observed<Box<Details>> {
                 stat::parse(&buffer).map(|stat| stat.comm).unwrap_or_default()
             }
         };
-        Ok(Some(Details { parent, uid: uids[1], command }))
+        Ok(Some(Details { parent, uid, command }))
     };
     match read() {
         Ok(Some(details)) => Observed::Known(Box::new(details)),
@@ -80,4 +81,18 @@ fn read(proc: &Proc, pid: Pid) -> Observed<Box<Details>> {
             errno => Observed::Hidden(Why::of_errno(errno.unwrap_or_default())),
         },
     }
+}
+
+/// Returns parent and effective uid: through a pidfd where the kernel can, which spares it printing the whole status.
+fn parent_and_uid(proc: &Proc, pid: Pid, buffer: &mut Vec<u8>) -> io::Result<Option<(Pid, u32)>> {
+    if proc.is_of_our_pid_namespace()
+        && let Some(pidfd) = pidfd::open(pid)
+        && let Some(info) = pidfd::info(pidfd?.as_fd())
+    {
+        let info = info?;
+        return Ok(Some((info.parent as Pid, info.effective_uid)));
+    }
+    proc.read(pid, "status", buffer)?;
+    let status = Status::new(buffer);
+    Ok(status.parent().zip(status.uids().map(|uids| uids[1])))
 }

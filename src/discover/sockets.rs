@@ -18,11 +18,10 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
     if !worker.scope.kinds.contains(NamespaceKind::Net) {
         return;
     }
-    let Some(pidfd) = &visit.pidfd else { return };
-    let namespace = match pidfd::getfd(pidfd.as_fd(), fd) {
-        None => return,
-        Some(duplicate) => duplicate.and_then(|socket| socket::network_namespace(socket.as_fd())),
-    };
+    // Nothing below /proc leads to a socket, so there is no other way.
+    let duplicate = visit.pidfd.as_ref().and_then(|pidfd| pidfd::getfd(pidfd.as_fd(), fd));
+    let Some(duplicate) = duplicate else { return worker.hide(Subject::Socket, Why::Unsupported) };
+    let namespace = duplicate.and_then(|socket| socket::network_namespace(socket.as_fd()));
     let place = match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
         Ok(place) => place,
         Err(error) => {

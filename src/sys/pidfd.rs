@@ -53,18 +53,18 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, link: NamespaceLink) -> Option<io
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Info {
     mask: u64,
-    pub(crate) cgroup_id: u64,
-    pub(crate) pid: u32,
-    pub(crate) tgid: u32,
+    cgroup_id: u64,
+    pid: u32,
+    tgid: u32,
     pub(crate) parent: u32,
-    pub(crate) real_uid: u32,
-    pub(crate) real_gid: u32,
+    real_uid: u32,
+    real_gid: u32,
     pub(crate) effective_uid: u32,
-    pub(crate) effective_gid: u32,
-    pub(crate) saved_uid: u32,
-    pub(crate) saved_gid: u32,
-    pub(crate) fs_uid: u32,
-    pub(crate) fs_gid: u32,
+    effective_gid: u32,
+    saved_uid: u32,
+    saved_gid: u32,
+    fs_uid: u32,
+    fs_gid: u32,
     exit_code: i32,
 }
 

@@ -2,7 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Returns a command that runs the nstool under test.
 pub fn nstool() -> Command {
@@ -82,8 +85,7 @@ impl Helper {
 
     /// Starts `sh -c SCRIPT` below `wrapper` (such as `unshare -n`); the script prints a line when it is ready.
     pub fn shell(wrapper: &[&str], script: &str) -> Self {
-        let mut words = wrapper.to_vec();
-        words.extend(["sh", "-c", script]);
+        let words = [wrapper, &["sh", "-c", script]].concat();
         Self::start(words[0], &words[1..])
     }
 
@@ -100,6 +102,39 @@ impl Drop for Helper {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns a command that runs one of the test suite's own scenes (tests/programs/stage.rs).
+pub fn stage(arguments: &[&str]) -> Command {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let program = BUILT.get_or_init(|| {
+        // Cargo builds examples with all tests, but not with a single one.
+        let arguments = ["build", "--quiet", "--offline", "--example", "stage"];
+        assert!(Command::new(env!("CARGO")).args(arguments).status().unwrap().success());
+        // It puts them beside the programs, and tells tests only the programs' place.
+        Path::new(env!("CARGO_BIN_EXE_nstool")).with_file_name("examples/stage")
+    });
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+/// Asks until there is an answer; fails the test after a generous while.
+#[track_caller]
+pub fn eventually<T>(ask: impl FnMut() -> Option<T>) -> T {
+    try_eventually(ask).expect("it never came true")
+}
+
+/// Asks until there is an answer; gives up after a generous while.
+pub fn try_eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
 }
 
 /// Returns the inode of one of a process's namespaces, such as `net`, by asking /proc directly.

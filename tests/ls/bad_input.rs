@@ -1,0 +1,56 @@
+//! What `ls` answers to questions that have no answer.
+
+use crate::common;
+
+#[track_caller]
+fn refused(arguments: &[&str], code: i32) -> String {
+    let output = common::run(&[&["ls"], arguments].concat());
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn an_unknown_process_namespace_or_column_is_an_error_with_a_hint() {
+    for (arguments, message) in [
+        (&["-p", "4194304"][..], "error: no process 4194304"),
+        (&["7"], "error: no namespace with inode 7"),
+        (&["-o", "NS,SIZE"], "error: unknown column \"SIZE\""),
+        (&["-o", ","], "error: no column chosen"),
+    ] {
+        let text = refused(arguments, 1);
+        assert!(text.starts_with(message), "{text}");
+        assert!(text.contains("\nhint:"), "{text}");
+    }
+}
+
+#[test]
+fn an_error_in_a_filter_shows_where() {
+    let text = refused(&["-Q", "NPROCS > 1 && SIZE == 2"], 1);
+    let expected = "error: malformed filter\n\
+                    cause: unknown column \"SIZE\"\n         \
+                    NPROCS > 1 && SIZE == 2\n                       ^\n\
+                    hint:  ";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(refused(&["-Q", "TYPE =~ '('"], 1).contains("malformed regular expression"));
+    assert!(refused(&["-Q", ""], 1).contains("expected a column or a value"));
+}
+
+#[test]
+fn bad_usage_exits_with_2() {
+    for arguments in [
+        &["-t", "disk"][..],
+        &["-p", "0"],
+        &["-p", "-1"],
+        &["-p", "x"],
+        &["net"],
+        &["-J", "-r"],
+        &["-p", "1", "-P"],
+        &["-p", "1", "4026531837"],
+        &["-T=sideways"],
+        &["--no-such-option"],
+    ] {
+        let text = refused(arguments, 2);
+        assert!(text.starts_with("error: "), "{text}");
+    }
+}
