@@ -185,6 +185,10 @@ impl Search<'_> {
             self.reasons.push(Reason { parent, cause: Cause::Holder(holder.clone()), release });
             if let Some(further) = new {
                 self.reasons_of(further, Some(here));
+                if self.reasons[here].release == Release::Below && self.reasons.len() == here + 1 {
+                    // All that keeps it is listed already.
+                    self.reasons[here].release = Release::Elsewhere;
+                }
             }
         }
     }

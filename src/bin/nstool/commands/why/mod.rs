@@ -6,10 +6,10 @@ mod rows;
 use std::process::ExitCode;
 
 use nstool::discover::Scope;
-use nstool::model::{Holder, Snapshot};
+use nstool::model::{Holder, Snapshot, Subject};
 use nstool::query::why::{self, Explanation};
 use nstool::target::{Resolved, Target};
-use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
+use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, Pid, Result};
 
 use crate::render::{self, Terminal, hidden, report};
 
@@ -41,24 +41,51 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
+    // An inode is looked up in the scan itself: that sees more places than the search for a target, and is needed anyway.
+    if let Target::Namespace { ino, kind } = args.target {
+        let snapshot = Snapshot::capture(&scope(kind))?;
+        let found = snapshot.namespace_by_inode(ino).filter(|found| kind.is_none_or(|kind| kind == found.kind));
+        let id = found.map(|found| found.id).ok_or_else(|| not_found(&args.target, &snapshot))?;
+        explain(args, snapshot, id, terminal)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.target.resolve()? {
         Resolved::Process(process) => process::run(args, &process, terminal)?,
         Resolved::Namespace(namespace) => {
-            let mut scope = Scope::holders();
-            scope.kinds = kinds_that_matter(namespace.kind());
-            let mut snapshot = Snapshot::capture(&scope)?;
-            // Our own descriptor has held it since it was resolved, so the inode means the same namespace.
-            let explanation = why::explain(&snapshot, namespace.id(), &opened_by_us).ok_or_else(|| {
-                let message = format!("cannot see {} namespace {}", namespace.kind(), namespace.id());
-                Error::new(ErrorKind::NotPermitted, message)
-                    .because("no process, descriptor or mount that we may examine leads to it")
-                    .with_hint("run nstool as root")
-            })?;
-            snapshot.describe(explanation.pids())?;
-            print(args, &explanation, &snapshot, terminal)?;
+            // Our own descriptor holds it meanwhile, so the inode in the snapshot means the same namespace.
+            let snapshot = Snapshot::capture(&scope(Some(namespace.kind())))?;
+            explain(args, snapshot, namespace.id(), terminal)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
+    let explanation =
+        why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
+    snapshot.describe(explanation.pids())?;
+    print(args, &explanation, &snapshot, terminal)
+}
+
+/// Says that a namespace is not there, or why it may be there and out of reach: what holds it need not lead to it.
+fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
+    let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
+    let suspects: Vec<_> = snapshot
+        .suspects()
+        .iter()
+        .filter(|suspect| !opened_by_us(&suspect.holder))
+        .map(|suspect| format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind))
+        .collect();
+    let error = if suspects.is_empty() {
+        error
+    } else {
+        error.because(format!("nothing leads to it, but these keep namespaces that cannot be told:{}", suspects.concat()))
+    };
+    match snapshot.hidden().count(Subject::Process) {
+        0 => error.with_hint("`nstool ls` lists the namespaces that are there"),
+        1 => error.with_hint("1 process could not be examined; it may be in there"),
+        hidden => error.with_hint(format!("{hidden} processes could not be examined; they may be in there")),
+    }
 }
 
 fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: &Terminal) -> Result<()> {
@@ -74,13 +101,15 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
     Ok(())
 }
 
-/// The kinds that can hold one of this kind, besides itself: bind mounts live in mount namespaces, and a user namespace
-/// owns all sorts.
-fn kinds_that_matter(kind: NamespaceKind) -> KindSet {
-    match kind {
-        NamespaceKind::User => KindSet::ALL,
-        kind => KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt),
-    }
+/// Returns what to look at: the kind itself and, as bind mounts live there, mount namespaces; a user namespace owns all
+/// sorts.
+fn scope(kind: Option<NamespaceKind>) -> Scope {
+    let mut scope = Scope::holders();
+    scope.kinds = match kind {
+        None | Some(NamespaceKind::User) => KindSet::ALL,
+        Some(kind) => KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt),
+    };
+    scope
 }
 
 /// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no

@@ -38,18 +38,20 @@ struct Rows<'a> {
     snapshot: &'a Snapshot,
     rows: Vec<Row>,
     parents: Vec<Option<usize>>,
+    initial: bool,
 }
 
 /// Returns the tree of everything that keeps the namespace.
 pub(super) fn table(explanation: &Explanation, snapshot: &Snapshot, all: bool, terminal: &Terminal) -> String {
-    let mut rows = Rows { snapshot, rows: Vec::new(), parents: Vec::new() };
+    let mut rows = Rows { snapshot, rows: Vec::new(), parents: Vec::new(), initial: explanation.initial };
     let top = rows.push(None, Row { holder: title(explanation, snapshot), ..Row::default() });
-    rows.reasons(&explanation.reasons, top, all);
     if explanation.initial {
-        rows.push(Some(top), Row { holder: b"the kernel: it is there as long as the machine runs".to_vec(), ..Row::default() });
+        let kernel = b"the kernel: it is there as long as the machine runs".to_vec();
+        rows.push(Some(top), Row { holder: kernel, ..Row::default() });
     } else if explanation.reasons.is_empty() {
         rows.push(Some(top), Row { holder: b"nothing that can be seen".to_vec(), ..Row::default() });
     }
+    rows.reasons(&explanation.reasons, top, all);
     if !explanation.possible.is_empty() {
         let title = format!("possibly too (each keeps some {} namespace, the kernel does not tell which)", explanation.kind);
         let possible = rows.push(None, Row { holder: title.into_bytes(), ..Row::default() });
@@ -103,7 +105,8 @@ impl Rows<'_> {
         Row {
             holder: cause_text(&reason.cause, self.snapshot),
             command: reason.cause.pid().map(|pid| self.command(pid)).unwrap_or_default(),
-            release: release_text(reason, self.snapshot),
+            // Nothing ends the life of an initial namespace.
+            release: if self.initial { String::new() } else { release_text(reason, self.snapshot) },
         }
     }
 
@@ -142,6 +145,11 @@ fn title(explanation: &Explanation, snapshot: &Snapshot) -> Vec<u8> {
 
 fn kind_of(snapshot: &Snapshot, id: NamespaceId) -> &'static str {
     snapshot.namespace(id).map_or("", |namespace| namespace.kind.name())
+}
+
+/// Words a holder, harmless to print.
+pub(super) fn describe(holder: &Holder, snapshot: &Snapshot) -> String {
+    printable(&cause_text(&Cause::Holder(holder.clone()), snapshot)).into_owned()
 }
 
 fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {

@@ -1,0 +1,4 @@
+//! `nstool why`.
+
+mod oracle;
+mod world;
