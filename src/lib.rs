@@ -7,6 +7,7 @@ mod kind;
 pub mod model;
 mod printable;
 pub mod proc;
+pub mod propagation;
 pub mod query;
 mod sys;
 pub mod target;

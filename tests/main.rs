@@ -2,4 +2,5 @@
 
 mod common;
 mod ls;
+mod mounts;
 mod why;

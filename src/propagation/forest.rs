@@ -156,9 +156,7 @@ impl<'a> Forest<'a> {
     fn children(&self) -> &Children<'a> {
         self.children.get_or_init(|| {
             let attached = self.nodes.iter().enumerate();
-            attached
-                .filter_map(|(index, node)| Some(((node.parent?, node.at.clone()), MountRef::new(index))))
-                .collect()
+            attached.filter_map(|(index, node)| Some(((node.parent?, node.at.clone()), MountRef::new(index)))).collect()
         })
     }
 
@@ -209,7 +207,8 @@ impl<'a> Forest<'a> {
         Some(here)
     }
 
-    fn climb(&self, here: &mut Place, entered: &mut impl FnMut(MountRef)) {
+    /// Steps onto what is mounted at a place, and on that, telling `entered` each mount.
+    pub(super) fn climb(&self, here: &mut Place, entered: &mut impl FnMut(MountRef)) {
         while let Some(child) = self.child_at(here.mount, &here.inside) {
             *here = Place { mount: child, inside: self.node(child).root.to_vec() };
             entered(child);

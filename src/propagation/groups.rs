@@ -57,7 +57,8 @@ impl Groups {
                 _ => {}
             }
             // Where the master has no member that can be seen there, the kernel names the nearest group above it.
-            if let (Some(master), Some(from)) = (node.master, forest.mount(mount).and_then(|mount| mount.propagate_from))
+            if let (Some(master), Some(from)) =
+                (node.master, forest.mount(mount).and_then(|mount| mount.propagate_from))
             {
                 upper.entry(master).or_insert(GroupId::Known(from));
             }
@@ -127,7 +128,9 @@ impl Groups {
             let slaves = self.slaves(group).iter();
             found.extend(slaves.map(|mount| Receiver { mount: *mount, group: None, from: Some(group) }));
             // Tables read at different moments can name a group twice; none is walked twice.
-            queue.extend(self.below(group).iter().filter(|below| seen.insert(**below)).map(|below| (*below, Some(group))));
+            queue.extend(
+                self.below(group).iter().filter(|below| seen.insert(**below)).map(|below| (*below, Some(group))),
+            );
         }
         found
     }

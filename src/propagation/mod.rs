@@ -16,8 +16,8 @@ mod unmount;
 
 pub use attach::{Arrival, Prediction, Refusal, What};
 pub use chain::{Break, Reach};
-pub use diff::{Change, Connection, Difference, diff};
-pub use exchange::{Direction, Exchange, Party};
+pub use diff::{Change, Connection, Difference, connections, diff};
+pub use exchange::{Circle, Direction, Exchange, Party};
 pub use forest::{Forest, MountRef, Node, Place};
 pub use groups::{GroupId, Groups, Receiver};
 pub use lock::Lock;

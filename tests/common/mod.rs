@@ -144,3 +144,30 @@ pub fn inode_of(pid: i32, link: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(format!("/proc/{pid}/ns/{link}")).unwrap().ino()
 }
+
+/// A directory that is removed, with all in it, when the test ends.
+pub struct TemporaryDirectory {
+    path: std::path::PathBuf,
+}
+
+impl TemporaryDirectory {
+    /// Makes one.
+    pub fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("nstool-test-{}-{count}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

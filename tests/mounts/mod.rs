@@ -1,0 +1,4 @@
+//! `nstool mounts`, and the propagation engine against the kernel.
+
+mod lab;
+mod oracle;
