@@ -1,5 +1,6 @@
 //! See, explain, compare, enter and create Linux namespaces.
 
+mod capability;
 pub mod discover;
 pub mod error;
 mod id;
@@ -12,6 +13,7 @@ pub mod query;
 mod sys;
 pub mod target;
 
+pub use capability::CapabilitySet;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};

@@ -7,6 +7,7 @@
 mod bind_mounts;
 mod descriptors;
 mod details;
+mod facts;
 mod hierarchy;
 mod mount_tables;
 mod mounted;

@@ -1,5 +1,6 @@
 //! Plain data: what was seen, without I/O.
 
+mod facts;
 mod hidden;
 mod holder;
 mod mount;
@@ -8,6 +9,9 @@ mod observed;
 mod process;
 mod snapshot;
 
+pub use facts::{
+    Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts,
+};
 pub use hidden::{Hidden, Subject};
 pub use holder::{Holder, HolderKind, MountUse, Suspect, UsedBy};
 pub use mount::{Device, Mount, MountTable};

@@ -4,6 +4,8 @@
 //! [`Proc`] is the directory, verified to be procfs; the submodules parse its files and do no I/O.
 
 pub mod cmdline;
+pub mod idmap;
+pub mod lines;
 pub mod mountinfo;
 pub mod stat;
 pub mod status;

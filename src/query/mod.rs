@@ -1,5 +1,7 @@
 //! Questions to data already gathered: pure, no I/O.
 
+pub mod can;
+pub mod compare;
 pub mod filter;
 pub mod tree;
 pub mod why;

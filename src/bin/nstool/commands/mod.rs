@@ -1,5 +1,6 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
+mod compare;
 mod ls;
 mod why;
 
@@ -13,6 +14,7 @@ use crate::render::Terminal;
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Compare(compare::Args),
     Ls(ls::Args),
     Why(why::Args),
 }
@@ -22,6 +24,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Ls(_) | Self::Why(_) => 1,
+            Self::Compare(_) => 2,
         }
     }
 }
@@ -29,6 +32,7 @@ impl Command {
 /// Runs a verb; the exit status is its answer.
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
+        Command::Compare(args) => compare::run(args, terminal),
         Command::Ls(args) => ls::run(args, terminal),
         Command::Why(args) => why::run(args, terminal),
     }

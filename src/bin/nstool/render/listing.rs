@@ -184,6 +184,20 @@ impl<R> Listing<'_, R> {
 }
 
 /// Returns a cell as text that is safe to print.
+/// Returns a small table whose columns are not known beforehand; the first line is the header.
+pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    lines.iter().for_each(|line| drop(table.add_row(line)));
+    table.column_iter_mut().for_each(|column| drop(column.set_padding((0, GAP as u16))));
+    let mut out = String::new();
+    for (number, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        let _ = if number == 0 && terminal.color { writeln!(out, "{}", line.bold()) } else { writeln!(out, "{line}") };
+    }
+    out
+}
+
 fn shown(cell: &Cell<'_>, separator: &str) -> String {
     match cell {
         Cell::Empty => String::new(),
