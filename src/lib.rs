@@ -1,4 +1,28 @@
-//! See, explain, compare, enter and create Linux namespaces.
+//! See, explain, compare, enter and create Linux namespaces: what the command `nstool` does, as a library.
+//!
+//! A scan sees every namespace of the machine that the caller may see, and all that keeps each alive:
+//!
+//! ```
+//! use nstool::discover::Scope;
+//! use nstool::model::Snapshot;
+//!
+//! let snapshot = Snapshot::capture(&Scope::everything())?;
+//! for namespace in snapshot.namespaces() {
+//!     let (processes, others) = (namespace.members.len(), namespace.holders.len());
+//!     println!("{} {}: {processes} processes, {others} other holders", namespace.kind, namespace.id);
+//! }
+//! # Ok::<(), nstool::Error>(())
+//! ```
+//!
+//! **What cannot be seen.** Without privileges the kernel shows the namespaces of one's own processes alone. Whatever
+//! stays out of sight is data: [`model::Observed`] says why, [`model::Snapshot::hidden`] counts it. From user space
+//! nobody sees descriptors in flight between processes, nor what the kernel itself holds.
+//!
+//! **Kernel and Rust.** Linux 4.18 and newer, on x86-64 and aarch64; newer interfaces are used where the kernel has them
+//! ([`interfaces`]). Rust 1.88.
+//!
+//! **Features.** `cli` (default) builds the command and pulls its presentation crates; a library needs
+//! `default-features = false`.
 
 mod capability;
 pub mod discover;
@@ -18,3 +42,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
+pub use sys::probe::{Interface, interfaces};

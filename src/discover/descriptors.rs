@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 
 use super::{open_files, sockets};
 use super::worker::{Visit, Worker};
@@ -44,15 +44,19 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
         if pid == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
-        // The link's text can be "/" for a namespace in a detached mount, so the device decides.
-        let Ok(stat) = rustix::fs::statat(&directory, entry.file_name(), AtFlags::empty()) else { continue };
-        if stat.st_dev == worker.registry.nsfs_device && worker.scope.descriptors {
-            namespace_file(worker, visit, &directory, fd, stat.st_ino);
-        } else if FileType::from_raw_mode(stat.st_mode) == FileType::Socket && worker.scope.sockets {
+        // The link's text can be "/" for a namespace in a detached mount, so the device decides. What the kernel has in
+        // memory suffices: asking a network or FUSE filesystem that no longer answers would hang us.
+        let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::TYPE | StatxFlags::INO;
+        let Ok(stat) = rustix::fs::statx(&directory, entry.file_name(), flags, wanted) else { continue };
+        let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        if device == worker.registry.nsfs_device && worker.scope.descriptors {
+            namespace_file(worker, visit, &directory, fd, stat.stx_ino);
+        } else if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Socket && worker.scope.sockets {
             sockets::look(worker, visit, fd);
-        } else if worker.scope.rare_holders && sockets::is_tun(stat.st_rdev) {
+        } else if worker.scope.rare_holders && sockets::is_tun(&stat) {
             sockets::look(worker, visit, fd);
-        } else if worker.pidfd_device == Some(stat.st_dev) && worker.scope.descriptors {
+        } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
             process_descriptor(worker, visit, &directory, fd);
         }
     }

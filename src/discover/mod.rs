@@ -1,8 +1,8 @@
 //! The scan: fills a [`Snapshot`] from every place a namespace can be seen.
 //!
-//! One file per source, run in the order of [`SOURCES`]. Some look at one process after the other, and two threads share
+//! One file per source, run in the order of `SOURCES`. Some look at one process after the other, and two threads share
 //! the processes; the others look at the machine once, afterwards. Each namespace that is met is pinned: a descriptor of
-//! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile ([`registry`]).
+//! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile (`registry`).
 
 mod bind_mounts;
 mod descriptors;

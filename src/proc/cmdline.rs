@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn arguments_are_joined_by_spaces() {
-        assert_eq!(join(b"sleep\0100\0").unwrap(), b"sleep 100");
+        assert_eq!(join(b"sleep\x00100\0").unwrap(), b"sleep 100");
         assert_eq!(join(b"a\0\0b\0\0\0").unwrap(), b"a  b");
         assert_eq!(join(b"postgres: writer").unwrap(), b"postgres: writer");
         assert_eq!(join(b""), None);

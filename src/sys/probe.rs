@@ -8,6 +8,8 @@ const PRESENT: u8 = 1;
 const ABSENT: u8 = 2;
 
 /// A kernel interface that older kernels, or a seccomp filter, lack.
+///
+/// Each is tried where it is first needed, and the answer is remembered for the life of the process.
 #[derive(Debug)]
 pub struct Interface {
     /// What it is called, such as `pidfd_open(2)`.
@@ -48,4 +50,24 @@ impl Interface {
 /// ENOSYS: no such call. ENOTTY: no such ioctl on this kind of file.
 fn is_absence(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::ENOTTY))
+}
+
+/// Returns the interfaces that not every kernel has, with what is used instead.
+///
+/// ```
+/// let pidfd = nstool::interfaces().find(|interface| interface.name == "pidfd_open(2)").unwrap();
+/// assert_eq!((pidfd.since, pidfd.fallback), ("5.3", "/proc/PID"));
+/// ```
+pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
+    use super::{nsfs, pidfd, statmount};
+    let all: [&'static Interface; 7] = [
+        &pidfd::OPEN,
+        &pidfd::GET_NAMESPACE,
+        &pidfd::GET_INFO,
+        &pidfd::GETFD,
+        &nsfs::GET_ID,
+        &nsfs::MNT_GET_NEXT,
+        &statmount::STATMOUNT,
+    ];
+    all.into_iter()
 }

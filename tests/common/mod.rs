@@ -30,6 +30,7 @@ pub fn stdout_of(output: Output) -> String {
 }
 
 /// Leaves the test, loudly; under NSTOOL_TEST_STRICT=1 it fails instead.
+#[expect(clippy::print_stderr, reason = "a skip is loud")]
 pub fn skip(why: &str) {
     assert!(std::env::var_os("NSTOOL_TEST_STRICT").is_none_or(|value| value != "1"), "cannot skip: {why}");
     eprintln!("skipped: {why}");

@@ -73,7 +73,8 @@ fn a_namespace_that_one_thread_is_in_is_listed_with_threads() {
     let expected = [("holders", json!("1 thread")), ("threads", json!(1)), ("held-by", json!(held_by))];
     eventually_row(ALL, ino.parse().unwrap(), &expected);
     // Without --threads nothing leads to it, but for the descriptor of another scan that does.
-    eventually(|| rows(&[]).iter().all(|row| row["ns"].to_string() != ino).then_some(()));
+    let ino: u64 = ino.parse().unwrap();
+    eventually(|| rows(&[]).iter().all(|row| row["ns"] != ino).then_some(()));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! usage: stage socket | descriptor | thread | leader | zombie | name | storm SECONDS | without [CALL…] -- COMMAND…
 
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set fails the test")]
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -71,6 +73,7 @@ fn descriptor() {
 }
 
 /// A child has ended and nobody waits for it; prints its id.
+#[expect(clippy::zombie_processes, reason = "that is the scene")]
 fn zombie() {
     let child = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
     let id = Id::Pid(nix::unistd::Pid::from_raw(child.id() as i32));

@@ -7,43 +7,56 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), rustix::process::geteuid().is_root()) {
+    let reader = Reader {
+        is_root: rustix::process::geteuid().is_root(),
+        kernel: procfs::KernelVersion::current().map_or_else(
+            |_| "older".to_owned(),
+            |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
+        ),
+    };
+    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), &reader) {
         report::note(&line, terminal);
     }
 }
 
+/// Who could not see.
+struct Reader {
+    is_root: bool,
+    kernel: String,
+}
+
 /// Words what was hidden of `processes` processes, and what would help.
-fn line(hidden: &Hidden, processes: usize, root: bool) -> Option<String> {
+fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
     let mut parts = Vec::new();
     for (subject, why, count) in hidden.iter() {
         let part = match subject {
-            // How many there are is just what cannot be seen; and an old kernel's answer is the same for everybody.
-            Subject::MountNamespaces if why == Why::Unsupported => continue,
-            Subject::MountNamespaces => format!("{subject}"),
+            // How many there are is just what cannot be seen.
+            Subject::MountNamespaces => subject.to_string(),
             Subject::Process => format!("{count} of {processes} {subject}"),
             _ => format!("{count} {subject}"),
         };
-        match why {
-            Why::NotPermitted => parts.push(part),
-            _ => parts.push(format!("{part} ({why})")),
-        }
+        parts.push(match (subject, why) {
+            (_, Why::NotPermitted) => part,
+            (Subject::MountNamespaces, Why::Unsupported) => {
+                format!("{part} (needs Linux 6.12, this is {})", reader.kernel)
+            }
+            _ => format!("{part} ({why})"),
+        });
     }
     if parts.is_empty() {
         return None;
     }
     let refused = hidden.iter().any(|(_, why, _)| why == Why::NotPermitted);
-    let advice = match (refused, root) {
+    let advice = match (refused, reader.is_root) {
         (true, false) => ": run as root to see them",
-        // ptrace(2): the reader needs every capability that the process has.
-        (true, true) => {
-            ": permission denied even to root (they hold capabilities that we lack, or belong to another user namespace)"
-        }
+        // ptrace(2): the reader needs every capability that the process has, over the process's user namespace.
+        (true, true) => " (permission denied: more capabilities than ours, or a user namespace beside ours)",
         (false, _) => "",
     };
     Some(format!("hidden: {}{advice}", parts.join(", ")))
 }
 
-/// Returns the `hidden` object of a JSON document: counts by sort and reason, and the number of processes met.
+/// Returns the `hidden` object of a JSON document: counts by sort and reason.
 pub(crate) fn json(snapshot: &Snapshot) -> Json {
     let mut object = Map::new();
     for (subject, why, count) in snapshot.hidden().iter() {
@@ -59,15 +72,20 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_said_with_what_helps() {
+        let reader = |is_root| Reader { is_root, kernel: "6.1.0".to_owned() };
+        let (root, user) = (reader(true), reader(false));
         let mut hidden = Hidden::default();
-        assert_eq!(line(&hidden, 340, false), None);
+        assert_eq!(line(&hidden, 340, &user), None);
         for _ in 0..12 {
             hidden.add(Subject::Process, Why::NotPermitted);
         }
-        assert_eq!(line(&hidden, 340, false).unwrap(), "hidden: 12 of 340 processes: run as root to see them");
-        hidden.add(Subject::MountNamespaces, Why::NotPermitted);
-        let both = line(&hidden, 340, false).unwrap();
-        assert_eq!(both, "hidden: 12 of 340 processes, mount namespaces without processes: run as root to see them");
-        assert!(line(&hidden, 340, true).unwrap().contains("capabilities that we lack"));
+        assert_eq!(line(&hidden, 340, &user).unwrap(), "hidden: 12 of 340 processes: run as root to see them");
+        assert!(line(&hidden, 340, &root).unwrap().contains("more capabilities than ours"));
+        hidden.add(Subject::MountNamespaces, Why::Unsupported);
+        assert_eq!(
+            line(&hidden, 340, &user).unwrap(),
+            "hidden: 12 of 340 processes, mount namespaces without processes (needs Linux 6.12, this is 6.1.0): \
+             run as root to see them"
+        );
     }
 }

@@ -100,6 +100,18 @@ pub(super) static COLUMNS: [Column<Row>; 18] = [
     Of::left("HELD-BY", "the first of these holders", held_by).cut(),
 ];
 
+/// COMMAND, and for a namespace without processes what holds it.
+pub(super) static COMMAND_OR_HOLDER: Column<Row> = Of::left("COMMAND", "command line, or first holder", |row| {
+    if row.process.is_some() {
+        return row.detail(|details| Cell::bytes(&details.command));
+    }
+    match held_by(row) {
+        Cell::Text(holder) => Cell::Text([b"[held by ", &holder[..], b"]"].concat().into()),
+        _ => Cell::text("[held by what we cannot see]"),
+    }
+})
+.cut();
+
 fn number(number: u64) -> Cell<'static> {
     // Ids and inodes stay far below 2^63.
     i64::try_from(number).map_or_else(|_| Cell::owned(number.to_string()), Cell::Number)

@@ -14,7 +14,7 @@ use nstool::target::parse_pid;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
 use serde_json::{Value as Json, json};
 
-use self::columns::{COLUMNS, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
+use self::columns::{COLUMNS, COMMAND_OR_HOLDER, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
 use crate::render::columns::{Cell, Column, choose, filter};
 use crate::render::listing::{Layout, Listing, Tree};
 use crate::render::{self, Terminal, hidden};
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let rows = rows::select(args, &scene, filter.as_ref());
     let parents = args.relation().map(|relation| rows::parents(&rows, relation));
     let listing = Listing {
-        columns: args.with_holders(chosen, &rows).into_iter().map(|index| &COLUMNS[index]).collect(),
+        columns: args.shown(chosen),
         tree: parents.map(|parents| Tree { parents, column: args.tree_column() }),
         rows,
     };
@@ -225,16 +225,15 @@ impl Args {
         if self.relation() == Some(Relation::Process) { "COMMAND" } else { "NS" }
     }
 
-    /// Adds HELD-BY to the default columns where a namespace without processes is listed: nothing else in its row
-    /// would say why it is there. Output for programs keeps its columns.
-    fn with_holders(&self, mut chosen: Vec<usize>, rows: &[Row]) -> Vec<usize> {
+    /// Returns the columns to show. In the default table for people, a namespace without processes says under COMMAND
+    /// what holds it: nothing else in its row tells why it is there. Output for programs keeps to the letter.
+    fn shown(&self, chosen: Vec<usize>) -> Vec<&'static Column<Row>> {
         let for_people = self.output.is_none() && !self.output_all && !self.json && !self.raw;
-        if for_people && rows.iter().any(|row| row.process.is_none()) {
-            let held_by = crate::render::columns::find(&COLUMNS, "HELD-BY");
-            let before_command = chosen.len().saturating_sub(1);
-            held_by.into_iter().for_each(|index| chosen.insert(before_command, index));
-        }
-        chosen
+        let column = |index: usize| &COLUMNS[index];
+        let or_holder = |column: &'static Column<Row>| {
+            if for_people && column.name == COMMAND_OR_HOLDER.name { &COMMAND_OR_HOLDER } else { column }
+        };
+        chosen.into_iter().map(column).map(or_holder).collect()
     }
 
     fn print<R>(&self, listing: &Listing<'_, R>, hidden: Option<Json>, key: &str, terminal: &Terminal) -> Result<()> {
