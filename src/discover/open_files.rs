@@ -95,7 +95,7 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
 /// Examines what a link of /proc leads to, without waiting for a file server that is gone.
 fn examine(directory: impl AsFd, path: &str) -> rustix::io::Result<Statx> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | MNT_ID_UNIQUE;
-    rustix::fs::statx(directory, path, AtFlags::STATX_DONT_SYNC, wanted)
+    rustix::fs::statx(directory, path, AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, wanted)
 }
 
 fn link(directory: &OwnedFd, fd: RawFd) -> rustix::io::Result<Vec<u8>> {

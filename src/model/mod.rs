@@ -1,5 +1,6 @@
 //! Plain data: what was seen, without I/O.
 
+mod contents;
 mod facts;
 mod hidden;
 mod holder;
@@ -9,6 +10,7 @@ mod observed;
 mod process;
 mod snapshot;
 
+pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, UserSettings};
 pub use facts::{
     Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts,
 };

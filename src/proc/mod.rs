@@ -7,6 +7,7 @@ pub mod cmdline;
 pub mod idmap;
 pub mod lines;
 pub mod mountinfo;
+pub mod net;
 pub mod stat;
 pub mod status;
 

@@ -3,5 +3,6 @@
 pub mod can;
 pub mod compare;
 pub mod filter;
+pub mod origin;
 pub mod tree;
 pub mod why;

@@ -4,6 +4,7 @@
 //! [`probe::Interface`], tried once and then remembered, and the callers have a fallback.
 #![allow(unsafe_code)]
 
+pub(crate) mod child;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;

@@ -2,6 +2,7 @@
 
 mod compare;
 mod ls;
+mod show;
 mod why;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use crate::render::Terminal;
 pub(crate) enum Command {
     Compare(compare::Args),
     Ls(ls::Args),
+    Show(show::Args),
     Why(why::Args),
 }
 
@@ -23,7 +25,7 @@ impl Command {
     /// Returns the exit status for a failure of nstool's own.
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
-            Self::Ls(_) | Self::Why(_) => 1,
+            Self::Ls(_) | Self::Show(_) | Self::Why(_) => 1,
             Self::Compare(_) => 2,
         }
     }
@@ -34,6 +36,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Compare(args) => compare::run(args, terminal),
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Show(args) => show::run(args, terminal),
         Command::Why(args) => why::run(args, terminal),
     }
 }

@@ -11,6 +11,7 @@ use nstool::query::why::{self, Explanation};
 use nstool::target::{Resolved, Target};
 use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, Pid, Result};
 
+pub(super) use self::rows::describe;
 use crate::render::{self, Terminal, hidden, report};
 
 /// Say everything that keeps a namespace alive, and what to release.
@@ -114,7 +115,7 @@ fn scope(kind: Option<NamespaceKind>) -> Scope {
 
 /// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
 /// close-on-exec flag, and counts.
-fn opened_by_us(holder: &Holder) -> bool {
+pub(super) fn opened_by_us(holder: &Holder) -> bool {
     let (Holder::Descriptor { pid, fd } | Holder::Pidfd { pid, fd } | Holder::OpenFile { pid, fd, .. }) = holder else {
         return false;
     };

@@ -148,7 +148,7 @@ fn kind_of(snapshot: &Snapshot, id: NamespaceId) -> &'static str {
 }
 
 /// Words a holder, harmless to print.
-pub(super) fn describe(holder: &Holder, snapshot: &Snapshot) -> String {
+pub(crate) fn describe(holder: &Holder, snapshot: &Snapshot) -> String {
     printable(&cause_text(&Cause::Holder(holder.clone()), snapshot)).into_owned()
 }
 
