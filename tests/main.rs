@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "what the helpers cannot do fails the test")]
 
 mod common;
+mod compare;
 mod ls;
 mod mounts;
+mod show;
 mod why;

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{Scan, reach};
 use super::descriptors::reopen_namespace;
 use super::registry::{Known, Place};
+use super::{Scan, reach};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};

@@ -121,7 +121,12 @@ fn mounts(namespace: &PinnedNamespace) -> Observed<MountSummary> {
     Observed::Known(MountSummary {
         root: root.map(|mount| (mount.fs_type.clone(), mount.source.clone())),
         mounts: table.mounts.len(),
-        shared: table.mounts.iter().filter(|mount| mount.shared.is_some()).map(|mount| mount.mount_point.clone()).collect(),
+        shared: table
+            .mounts
+            .iter()
+            .filter(|mount| mount.shared.is_some())
+            .map(|mount| mount.mount_point.clone())
+            .collect(),
     })
 }
 

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 
-use super::{open_files, sockets};
 use super::worker::{Visit, Worker};
+use super::{open_files, sockets};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Holder, Subject, Why};
 use crate::proc::numbers_in;

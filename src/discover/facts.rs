@@ -100,8 +100,11 @@ impl Membership {
     /// Reads what a single namespace belongs to.
     pub fn of(namespace: &PinnedNamespace) -> Self {
         let kind = namespace.kind();
-        let owners =
-            if kind == NamespaceKind::User { namespace.levels() } else { namespace.owner().map(levels).unwrap_or_default() };
+        let owners = if kind == NamespaceKind::User {
+            namespace.levels()
+        } else {
+            namespace.owner().map(levels).unwrap_or_default()
+        };
         Self { kind, id: Observed::Known(namespace.id()), owners }
     }
 }
@@ -151,7 +154,8 @@ impl PairFacts {
             pair.cgroup_of_first = cgroup_seen_by(second, first);
         }
         if differs(NamespaceKind::Mnt) {
-            let mount_namespace = |process: &PinnedProcess| process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok();
+            let mount_namespace =
+                |process: &PinnedProcess| process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok();
             if let (Some(a), Some(b)) = (mount_namespace(first), mount_namespace(second)) {
                 let found = MountTables::of(&[a.as_fd(), b.as_fd()]).ok();
                 pair.mount_tables = found.and_then(|found| found.tables.try_into().ok());

@@ -157,13 +157,7 @@ impl Scan<'_> {
         let mut suspects = self.open_files.suspects;
         suspects.sort_unstable();
         self.mount_uses.sort_unstable();
-        Snapshot {
-            namespaces,
-            processes: self.processes,
-            hidden: self.hidden,
-            suspects,
-            mount_uses: self.mount_uses,
-        }
+        Snapshot { namespaces, processes: self.processes, hidden: self.hidden, suspects, mount_uses: self.mount_uses }
     }
 }
 

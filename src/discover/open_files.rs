@@ -111,8 +111,7 @@ fn magic(worker: &mut Worker<'_>, directory: &OwnedFd, fd: RawFd, stat: &Statx) 
     if let Some(magic) = worker.magics.get(&stat.stx_dev_minor) {
         return Some(*magic);
     }
-    let file =
-        rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let file = rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let again = rustix::fs::fstat(&file).ok()?;
     // It may have become another file since.
     if rustix::fs::minor(again.st_dev) != stat.stx_dev_minor {

@@ -23,9 +23,8 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
             continue;
         };
         let (kinds, rare) = (worker.kinds, worker.scope.rare_holders);
-        let wanted = |link: &NamespaceLink| {
-            kinds.contains(link.kind()) && (rare || matches!(link, NamespaceLink::Own(_)))
-        };
+        let wanted =
+            |link: &NamespaceLink| kinds.contains(link.kind()) && (rare || matches!(link, NamespaceLink::Own(_)));
         for link in NamespaceLink::ALL.into_iter().filter(wanted) {
             match read_link(worker, &directory, link) {
                 Ok(place) if visit.process.links[link.index()] != Observed::Known(place.id) => match link {

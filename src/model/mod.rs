@@ -11,9 +11,7 @@ mod process;
 mod snapshot;
 
 pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, UserSettings};
-pub use facts::{
-    Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts,
-};
+pub use facts::{Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts};
 pub use hidden::{Hidden, Subject};
 pub use holder::{Holder, HolderKind, MountUse, Suspect, UsedBy};
 pub use mount::{Device, Mount, MountTable};

@@ -43,7 +43,8 @@ pub fn limits(text: &[u8]) -> Vec<[String; 4]> {
     else {
         return Vec::new();
     };
-    let cut = |line: &str, from: usize, to: usize| line.get(from..to.min(line.len())).unwrap_or_default().trim().to_owned();
+    let cut =
+        |line: &str, from: usize, to: usize| line.get(from..to.min(line.len())).unwrap_or_default().trim().to_owned();
     lines
         .map(|line| {
             [

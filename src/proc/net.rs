@@ -62,7 +62,9 @@ mod tests {
         if let Ok(socket) = std::net::UdpSocket::bind("[::1]:0") {
             let text = std::fs::read("/proc/thread-self/net/udp6").unwrap();
             let address = socket.local_addr().unwrap();
-            assert!(listeners("udp", &text).iter().any(|one| (one.address, one.port) == (address.ip(), address.port())));
+            assert!(
+                listeners("udp", &text).iter().any(|one| (one.address, one.port) == (address.ip(), address.port()))
+            );
         }
     }
 

@@ -59,9 +59,8 @@ impl Forest<'_> {
         let Some(group) = here.shared else {
             let Some(master) = here.master else { return Break::Private };
             let above: Vec<_> = std::iter::once(master).chain(groups.ancestors(master)).collect();
-            let upstream = candidates
-                .iter()
-                .find(|mount| self.node(**mount).shared.is_some_and(|shared| above.contains(&shared)));
+            let upstream =
+                candidates.iter().find(|mount| self.node(**mount).shared.is_some_and(|shared| above.contains(&shared)));
             return match upstream {
                 Some(there) => {
                     let owner = |namespace: usize| self.tables()[namespace].owner;
@@ -78,9 +77,8 @@ impl Forest<'_> {
             return Break::OtherSubtree(receiver.mount);
         }
         if !groups.unseen().is_empty() {
-            let receives_unseen = |mount: &&MountRef| {
-                self.node(**mount).master.is_some_and(|master| groups.unseen().contains(&master))
-            };
+            let receives_unseen =
+                |mount: &&MountRef| self.node(**mount).master.is_some_and(|master| groups.unseen().contains(&master));
             if candidates.iter().any(|mount| receives_unseen(&mount)) {
                 return Break::Unknown;
             }

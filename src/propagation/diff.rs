@@ -90,9 +90,8 @@ impl Change {
 
 /// Returns options in a form that neither order nor numbers of descriptors and pipes (autofs) change.
 fn normal(options: &[u8]) -> BTreeSet<&[u8]> {
-    let accidental = |option: &&[u8]| {
-        [&b"fd="[..], b"pgrp=", b"pipe_ino="].iter().any(|prefix| option.starts_with(prefix))
-    };
+    let accidental =
+        |option: &&[u8]| [&b"fd="[..], b"pgrp=", b"pipe_ino="].iter().any(|prefix| option.starts_with(prefix));
     options.split(|byte| *byte == b',').filter(|option| !accidental(option)).collect()
 }
 

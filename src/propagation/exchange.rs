@@ -80,7 +80,8 @@ impl Forest<'_> {
         let elsewhere = |other: &MountRef| {
             let there = self.node(*other);
             // Only what both show of the filesystem matters; a bind of another subtree sees none of the other's events.
-            there.namespace != node.namespace && (is_within(&there.root, &node.root) || is_within(&node.root, &there.root))
+            there.namespace != node.namespace
+                && (is_within(&there.root, &node.root) || is_within(&node.root, &there.root))
         };
         let mut add = |mounts: &mut dyn Iterator<Item = MountRef>, direction| {
             parties.extend(mounts.filter(elsewhere).map(|mount| Party { mount, direction }));

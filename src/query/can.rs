@@ -64,17 +64,27 @@ impl Rule {
     /// Words the rule, as the reason why.
     pub fn words(self, capabilities: CapabilitySet) -> String {
         match self {
-            Self::Own => "it belongs to the process's own user namespace, where its effective capabilities count".into(),
+            Self::Own => {
+                "it belongs to the process's own user namespace, where its effective capabilities count".into()
+            }
             Self::Ancestor { distance } if capabilities.is_empty() => {
-                format!("its owner is {} below the process's user namespace, but the process has no effective capability", levels(distance))
+                format!(
+                    "its owner is {} below the process's user namespace, but the process has no effective capability",
+                    levels(distance)
+                )
             }
             Self::Ancestor { distance } => {
-                format!("its owner is {} below the process's user namespace: effective capabilities count below too", levels(distance))
+                format!(
+                    "its owner is {} below the process's user namespace: effective capabilities count below too",
+                    levels(distance)
+                )
             }
             Self::Creator { namespace } => format!(
                 "the process's effective uid created user namespace {namespace} and the process lives in its parent: all capabilities in it and below"
             ),
-            Self::Above => "its owner is above the process's user namespace, and capabilities do not count upwards".into(),
+            Self::Above => {
+                "its owner is above the process's user namespace, and capabilities do not count upwards".into()
+            }
             Self::Beside => "its owner is neither the process's user namespace nor below it".into(),
         }
     }

@@ -209,9 +209,7 @@ fn sees(viewer: &Side<'_>, seen: &Side<'_>) -> Option<String> {
 fn ids(a: &Side<'_>, b: &Side<'_>) -> Vec<String> {
     let mut clauses = Vec::new();
     let (Some(first), Some(second)) = (a.process, b.process) else { return clauses };
-    for (what, ours, theirs) in
-        [("uids", &first.uid_map, &second.uid_map), ("gids", &first.gid_map, &second.gid_map)]
-    {
+    for (what, ours, theirs) in [("uids", &first.uid_map, &second.uid_map), ("gids", &first.gid_map, &second.gid_map)] {
         let (Observed::Known(ours), Observed::Known(theirs)) = (ours, theirs) else { continue };
         clauses.push(match idmap::shared(&first.in_our_terms(ours), &second.in_our_terms(theirs)) {
             (0, _) => format!("none of {}'s {what} has a name in {}", a.label, b.label),

@@ -21,7 +21,7 @@ pub struct Explanation {
     pub initial: bool,
     /// Everything seen that keeps it, a holder's own holders behind it.
     pub reasons: Vec<Reason>,
-    /// What holds some namespace of its kind without the kernel telling which; asked about only where no process is in it.
+    /// What holds some namespace of its kind without the kernel telling which.
     pub possible: Vec<Reason>,
     /// Who has files open on its mounts from outside. That keeps mounts and devices busy, but not the namespace alive.
     pub uses: Vec<MountUse>,
@@ -75,6 +75,11 @@ impl Explanation {
     /// Tells whether anything seen explains that the namespace is there.
     pub fn is_explained(&self) -> bool {
         self.initial || !self.reasons.is_empty()
+    }
+
+    /// Tells whether a process lives in it: then there is little need to guess what else may keep it.
+    pub fn has_members(&self) -> bool {
+        self.reasons.iter().any(|reason| reason.parent.is_none() && matches!(reason.cause, Cause::Member(_)))
     }
 
     /// Returns what can keep a namespace of this kind alive without showing anywhere in user space.
@@ -132,10 +137,8 @@ pub fn explain(snapshot: &Snapshot, id: NamespaceId, ignore: &dyn Fn(&Holder) ->
     let mut search = Search { snapshot, ignore, reasons: Vec::new(), met: HashSet::from([id]), named: HashSet::new() };
     search.reasons_of(namespace, None);
     let reasons = search.reasons;
-    let suspects = snapshot.suspects().iter().filter(|suspect| {
-        // Where processes live, there is no need to guess.
-        suspect.kind == namespace.kind && namespace.members.is_empty() && !ignore(&suspect.holder)
-    });
+    let suspects = snapshot.suspects().iter();
+    let suspects = suspects.filter(|suspect| suspect.kind == namespace.kind && !ignore(&suspect.holder));
     let possible = suspects.map(|suspect| Reason {
         parent: None,
         release: release(snapshot, &suspect.holder),
@@ -198,9 +201,8 @@ impl Search<'_> {
 fn further(holder: &Holder) -> Option<NamespaceId> {
     match holder {
         Holder::Child(id) | Holder::Owned(id) => Some(*id),
-        Holder::Mount { ours: false, mount_namespace, .. } | Holder::Filesystem { ours: false, mount_namespace, .. } => {
-            Some(*mount_namespace)
-        }
+        Holder::Mount { ours: false, mount_namespace, .. }
+        | Holder::Filesystem { ours: false, mount_namespace, .. } => Some(*mount_namespace),
         _ => None,
     }
 }

@@ -107,7 +107,9 @@ impl Answer {
             Self::Listed(entries) => entries.iter().any(|entry| holder.is(entry)),
             // These hold a namespace without leading to it.
             Self::OutOfReach(error) => {
-                matches!(holder.way, Way::NetFile | Way::Procfs | Way::Pidfd) && holder.is_named_in(error)
+                let leads_nowhere =
+                    matches!(holder.way, Way::NetFile | Way::Procfs | Way::Pidfd | Way::CgroupFile | Way::MountsFile);
+                leads_nowhere && holder.is_named_in(error)
             }
         }
     }

@@ -38,6 +38,12 @@ pub enum Way {
     NetFile,
     /// An open `/proc/PID/mountinfo`.
     MountInfo,
+    /// An open `/proc/PID/mounts`, which shows no ids.
+    MountsFile,
+    /// An open file of a control group.
+    CgroupFile,
+    /// A thread of this very test that joined it for its children.
+    ThreadForChildren,
     /// A mounted procfs.
     Procfs,
     /// A pidfd of a process in it.
@@ -48,22 +54,30 @@ pub enum Way {
     Owned,
 }
 
+/// Returns where control groups are mounted.
+pub fn cgroup_mount() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 ") || line.contains(" - cgroup "))?;
+    line.split(' ').nth(4).map(str::to_owned)
+}
+
 /// Returns the ways that keep a namespace of this kind.
 pub fn ways(kind: NamespaceKind) -> Vec<Way> {
     let mut ways = vec![Way::FirstMember, Way::Descriptor, Way::BindMount];
     ways.extend_from_slice(match kind {
         NamespaceKind::Pid => {
-            &[Way::ForChildren, Way::MountElsewhere, Way::Procfs, Way::Pidfd, Way::Child][..]
+            &[Way::ForChildren, Way::ThreadForChildren, Way::MountElsewhere, Way::Procfs, Way::Pidfd, Way::Child][..]
         }
         NamespaceKind::User => &[Way::Member, Way::MountElsewhere, Way::Child, Way::Owned],
         NamespaceKind::Time => &[Way::Member, Way::MountElsewhere],
         // The file of a mount namespace cannot be mounted in a younger one (mount_namespaces(7)).
-        NamespaceKind::Mnt => &[Way::Member, Way::Thread, Way::MountInfo],
-        NamespaceKind::Net => {
-            &[Way::Member, Way::MountElsewhere, Way::Thread, Way::Socket, Way::Tun, Way::NetFile]
-        }
+        NamespaceKind::Mnt => &[Way::Member, Way::Thread, Way::MountInfo, Way::MountsFile],
+        NamespaceKind::Cgroup => &[Way::Member, Way::MountElsewhere, Way::Thread, Way::CgroupFile],
+        NamespaceKind::Net => &[Way::Member, Way::MountElsewhere, Way::Thread, Way::Socket, Way::Tun, Way::NetFile],
         _ => &[Way::Member, Way::MountElsewhere, Way::Thread],
     });
+    ways.retain(|way| *way != Way::CgroupFile || cgroup_mount().is_some());
+    ways.retain(|way| *way != Way::Tun || Path::new("/dev/net/tun").exists());
     ways
 }
 
@@ -232,7 +246,7 @@ pub fn hold(first: &Holder, kind: NamespaceKind, way: Way) -> Holder {
             NamespaceKind::User | NamespaceKind::Time => becoming_sleep(&["nsenter", &format!("--{kind}={file}")]),
             kind => elsewhere(|| join(&namespace, kind), || sleeper().spawn().unwrap()),
         }),
-        Way::Thread => {
+        Way::Thread | Way::ThreadForChildren => {
             let (say, told) = mpsc::channel();
             let (go_on, wait) = mpsc::channel();
             let handle = std::thread::spawn(move || {
@@ -269,6 +283,11 @@ pub fn hold(first: &Holder, kind: NamespaceKind, way: Way) -> Holder {
             process(keeper(elsewhere(|| join(&namespace, kind), open)))
         }
         Way::NetFile => process(keeper(open(format!("/proc/{pid}/net/dev")))),
+        Way::MountsFile => process(keeper(open(format!("/proc/{pid}/mounts")))),
+        Way::CgroupFile => {
+            let open = || open(format!("{}/cgroup.procs", cgroup_mount().unwrap()));
+            process(keeper(elsewhere(|| join(&namespace, kind), open)))
+        }
         Way::MountInfo => process(keeper(open(format!("/proc/{pid}/mountinfo")))),
         Way::Procfs => {
             let place = mount_point(true);
@@ -315,8 +334,7 @@ fn mount_point(directory: bool) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("nstool why {} {}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let place = std::env::temp_dir().join(name);
-    let made: io::Result<()> =
-        if directory { std::fs::create_dir(&place) } else { File::create(&place).map(drop) };
+    let made: io::Result<()> = if directory { std::fs::create_dir(&place) } else { File::create(&place).map(drop) };
     made.unwrap();
     place
 }

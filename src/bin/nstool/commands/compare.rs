@@ -232,9 +232,12 @@ fn unreadable(row: &Row, a: &Subject, b: &Subject) -> Error {
 
 /// Compares more than two; returns whether all are the same.
 fn matrix(args: &Args, subjects: &[Subject], kinds: KindSet, terminal: &Terminal) -> Result<bool> {
-    let mut lines = vec![std::iter::once("TYPE").chain(subjects.iter().map(|subject| subject.label.as_str()))
-        .map(str::to_owned)
-        .collect::<Vec<_>>()];
+    let mut lines = vec![
+        std::iter::once("TYPE")
+            .chain(subjects.iter().map(|subject| subject.label.as_str()))
+            .map(str::to_owned)
+            .collect::<Vec<_>>(),
+    ];
     let mut same = true;
     let mut unknown = None;
     let mut json_rows = Vec::new();
@@ -243,7 +246,8 @@ fn matrix(args: &Args, subjects: &[Subject], kinds: KindSet, terminal: &Terminal
         unknown = unknown.or(ids.iter().position(|id| id.known().is_none()).map(|place| (kind, place)));
         same &= ids.iter().all(|id| *id == ids[0]);
         let mut groups: Vec<_> = Vec::new();
-        let letters: Vec<String> = ids.iter().map(|id| id.known().map_or("?".to_owned(), |id| letter(&mut groups, id))).collect();
+        let letters: Vec<String> =
+            ids.iter().map(|id| id.known().map_or("?".to_owned(), |id| letter(&mut groups, id))).collect();
         json_rows.push(json!({
             "type": kind.name(),
             "same": ids.iter().all(|id| id.known().is_some()).then(|| groups.len() == 1),
@@ -263,7 +267,10 @@ fn matrix(args: &Args, subjects: &[Subject], kinds: KindSet, terminal: &Terminal
             let process = subjects[place].pinned();
             Err(match process.and_then(|process| Some((process, process.namespace(link).err()?))) {
                 Some((process, error)) => process.cannot(&format!("read the {kind} namespace"), error),
-                None => Error::new(ErrorKind::System, format!("cannot read the {kind} namespace of {}", subjects[place].label)),
+                None => Error::new(
+                    ErrorKind::System,
+                    format!("cannot read the {kind} namespace of {}", subjects[place].label),
+                ),
             })
         }
         None => Ok(same),

@@ -31,11 +31,20 @@ pub(super) fn page(process: &Target, namespace: &Target) -> Result<Page> {
     };
     let answer = can::can(&facts, &membership.owners).ok_or_else(cannot_tell)?;
     let mut page = Page::new(
-        &[format!("process {} (", process.pid()).as_bytes(), &facts.command, format!(") and {kind} namespace {id}").as_bytes()]
-            .concat(),
+        &[
+            format!("process {} (", process.pid()).as_bytes(),
+            &facts.command,
+            format!(") and {kind} namespace {id}").as_bytes(),
+        ]
+        .concat(),
     );
     page.section("may");
-    page.line("capabilities", answer.capabilities.to_string(), "capabilities", json!(answer.capabilities.names().collect::<Vec<_>>()));
+    page.line(
+        "capabilities",
+        answer.capabilities.to_string(),
+        "capabilities",
+        json!(answer.capabilities.names().collect::<Vec<_>>()),
+    );
     page.line("because", answer.rule.words(answer.capabilities), "rule", answer.rule.key());
     page.entry("", Vec::new(), "pid", json!(process.pid()));
     page.entry("", Vec::new(), "type", json!(kind.name()));

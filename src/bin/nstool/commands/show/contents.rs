@@ -17,9 +17,19 @@ pub(super) fn entries(page: &mut Page, contents: &Contents) {
         Contents::Mnt(summary) => known(page, summary, mounts),
         Contents::Net { interfaces, listening, net_id } => {
             let lines = list(interfaces, |one| interface_line(one));
-            page.entry("interfaces", lines, "interfaces", seen_json(interfaces, |all| all.iter().map(interface_json).collect()));
+            page.entry(
+                "interfaces",
+                lines,
+                "interfaces",
+                seen_json(interfaces, |all| all.iter().map(interface_json).collect()),
+            );
             let lines = list(listening, listener_line);
-            page.entry("listening", lines, "listening", seen_json(listening, |all| all.iter().map(listener_json).collect()));
+            page.entry(
+                "listening",
+                lines,
+                "listening",
+                seen_json(listening, |all| all.iter().map(listener_json).collect()),
+            );
             let words = |id: &NetId| match id {
                 NetId::Assigned(id) => id.to_string().into_bytes(),
                 NetId::Unassigned => b"none".to_vec(),
@@ -124,5 +134,10 @@ fn ipc(page: &mut Page, objects: &IpcObjects) {
         Some(queues) if queues.is_empty() => vec![b"none".to_vec()],
         Some(queues) => queues.clone(),
     };
-    page.entry("POSIX queues", lines, "posix_queues", json!(queues.map(|all| all.iter().map(|name| lossy(name)).collect::<Vec<_>>())));
+    page.entry(
+        "POSIX queues",
+        lines,
+        "posix_queues",
+        json!(queues.map(|all| all.iter().map(|name| lossy(name)).collect::<Vec<_>>())),
+    );
 }

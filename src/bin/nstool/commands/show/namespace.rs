@@ -60,10 +60,9 @@ fn lineage(page: &mut Page, found: &PinnedNamespace, snapshot: &Snapshot) {
     page.entry("named", names, "names", json!(names_json));
     let relative = |observed: &Option<Observed<NamespaceId>>| match observed {
         None => (Vec::new(), Json::Null),
-        Some(observed) => (
-            vec![seen(observed, |id| id.to_string().into_bytes())],
-            seen_json(observed, |id| json!(id.ino)),
-        ),
+        Some(observed) => {
+            (vec![seen(observed, |id| id.to_string().into_bytes())], seen_json(observed, |id| json!(id.ino)))
+        }
     };
     let (lines, json) = relative(&namespace.parent);
     page.entry("parent", lines, "parent", json);

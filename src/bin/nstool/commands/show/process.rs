@@ -65,7 +65,8 @@ fn namespaces(page: &mut Page, facts: &ProcessFacts) {
             let mut line = format!("{id:<11}").into_bytes();
             let owners: Vec<_> = membership.owners.iter().map(|level| level.id.to_string()).collect();
             // A user namespace's chain begins with itself.
-            let above = if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { &owners[..] };
+            let above =
+                if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { &owners[..] };
             let remark = remark(kind, *id);
             if !above.is_empty() {
                 line.extend(format!(" owned by {}", above.join(", below ")).as_bytes());

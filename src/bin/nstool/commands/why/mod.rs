@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(value_name = "TARGET")]
     target: Target,
 
-    /// List every process, not only the first twenty of each namespace
+    /// List every process, not only the first twenty of each namespace, and what may hold it even if processes do
     #[arg(short = 'a', long)]
     all: bool,
 
@@ -62,8 +62,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
 }
 
 fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
-    let explanation =
-        why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
+    let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
     snapshot.describe(explanation.pids())?;
     print(args, &explanation, &snapshot, terminal)
 }
@@ -80,7 +79,10 @@ fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
     let error = if suspects.is_empty() {
         error
     } else {
-        error.because(format!("nothing leads to it, but these keep namespaces that cannot be told:{}", suspects.concat()))
+        error.because(format!(
+            "nothing leads to it, but these keep namespaces that cannot be told:{}",
+            suspects.concat()
+        ))
     };
     match snapshot.hidden().count(Subject::Process) {
         0 => error.with_hint("`nstool ls` lists the namespaces that are there"),

@@ -20,7 +20,9 @@ static COLUMNS: [Column<Kept>; 5] = [
     Column::left("TYPE", "link of the process that leads to it", |kept: &Kept| Cell::text(kept.link.file_name())),
     Column::left("KEPT-BY", "whether this process alone keeps it", |kept: &Kept| Cell::text(verdict(kept))),
     Column::right("OTHER-PROCS", "other processes in it", |kept: &Kept| Cell::Number(kept.other_members as i64)),
-    Column::right("OTHER-HOLDERS", "whatever else would keep it", |kept: &Kept| Cell::Number(kept.other_holders as i64)),
+    Column::right("OTHER-HOLDERS", "whatever else would keep it", |kept: &Kept| {
+        Cell::Number(kept.other_holders as i64)
+    }),
 ];
 
 fn verdict(kept: &Kept) -> &'static str {

@@ -52,8 +52,11 @@ pub(super) fn table(explanation: &Explanation, snapshot: &Snapshot, all: bool, t
         rows.push(Some(top), Row { holder: b"nothing that can be seen".to_vec(), ..Row::default() });
     }
     rows.reasons(&explanation.reasons, top, all);
-    if !explanation.possible.is_empty() {
-        let title = format!("possibly too (each keeps some {} namespace, the kernel does not tell which)", explanation.kind);
+    // Files of control groups, for one, are open everywhere.
+    let guess = all || !explanation.has_members() && !explanation.initial;
+    if guess && !explanation.possible.is_empty() {
+        let title =
+            format!("possibly too (each keeps some {} namespace, the kernel does not tell which)", explanation.kind);
         let possible = rows.push(None, Row { holder: title.into_bytes(), ..Row::default() });
         rows.reasons(&explanation.possible, possible, all);
     }
@@ -168,7 +171,9 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         Holder::OpenFile { pid, fd, path } => {
             return [format!("descriptor {fd} of process {pid}: ").as_bytes(), path].concat();
         }
-        Holder::Mount { ours, mount_namespace, mount_point } => return mount(b"bind mount ", mount_point, *ours, mount_namespace),
+        Holder::Mount { ours, mount_namespace, mount_point } => {
+            return mount(b"bind mount ", mount_point, *ours, mount_namespace);
+        }
         Holder::Filesystem { ours, mount_namespace, mount_point } => {
             return mount(b"procfs mounted on ", mount_point, *ours, mount_namespace);
         }
@@ -231,8 +236,7 @@ fn release_text(reason: &Reason, snapshot: &Snapshot) -> String {
 /// Returns the answer as JSON; a holder's own holders stand in its `kept_by`.
 pub(super) fn json(explanation: &Explanation, snapshot: &Snapshot) -> Json {
     let namespace = snapshot.namespace(explanation.namespace);
-    let names: Vec<_> =
-        namespace.iter().flat_map(|namespace| namespace.names()).map(String::from_utf8_lossy).collect();
+    let names: Vec<_> = namespace.iter().flat_map(|namespace| namespace.names()).map(String::from_utf8_lossy).collect();
     let nested = |of: &[Reason]| -> Vec<Json> {
         let mut made: Vec<Json> = of.iter().map(|reason| reason_json(reason, snapshot)).collect();
         // A reason stands behind its parent, so from the last on each is complete when it moves into its own.
