@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags};
 
 use super::worker::{Visit, Worker};
 use super::{open_files, sockets};
@@ -52,9 +52,7 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
         let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
         if device == worker.registry.nsfs_device && worker.scope.descriptors {
             namespace_file(worker, visit, &directory, fd, stat.stx_ino);
-        } else if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Socket && worker.scope.sockets {
-            sockets::look(worker, visit, fd);
-        } else if worker.scope.rare_holders && sockets::is_tun(&stat) {
+        } else if worker.scope.sockets && sockets::is_one(&stat, worker.scope) {
             sockets::look(worker, visit, fd);
         } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
             process_descriptor(worker, visit, &directory, fd);

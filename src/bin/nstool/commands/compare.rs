@@ -250,7 +250,7 @@ fn matrix(args: &Args, subjects: &[Subject], kinds: KindSet, terminal: &Terminal
             ids.iter().map(|id| id.known().map_or("?".to_owned(), |id| letter(&mut groups, id))).collect();
         json_rows.push(json!({
             "type": kind.name(),
-            "same": ids.iter().all(|id| id.known().is_some()).then(|| groups.len() == 1),
+            "same": ids.iter().all(|id| id.known().is_some()).then_some(groups.len() == 1),
             "ns": ids.iter().map(|id| id.known().map(|id| id.ino)).collect::<Vec<_>>(),
         }));
         lines.push(std::iter::once(kind.name().to_owned()).chain(letters).collect());

@@ -188,8 +188,12 @@ impl<R> Listing<'_, R> {
 pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    lines.iter().for_each(|line| drop(table.add_row(line)));
-    table.column_iter_mut().for_each(|column| drop(column.set_padding((0, GAP as u16))));
+    for line in lines {
+        table.add_row(line);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP as u16));
+    }
     let mut out = String::new();
     for (number, line) in table.lines().enumerate() {
         let line = line.trim_end();

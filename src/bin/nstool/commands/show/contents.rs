@@ -16,7 +16,7 @@ pub(super) fn entries(page: &mut Page, contents: &Contents) {
         Contents::Ipc(objects) => known(page, objects, ipc),
         Contents::Mnt(summary) => known(page, summary, mounts),
         Contents::Net { interfaces, listening, net_id } => {
-            let lines = list(interfaces, |one| interface_line(one));
+            let lines = list(interfaces, interface_line);
             page.entry(
                 "interfaces",
                 lines,
