@@ -1,22 +1,29 @@
 //! Bind mounts of namespace files, in every mount namespace: `ip netns add` and `unshare --net=FILE` keep a namespace
 //! that way without any process.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
+use super::{Scan, reach};
 use super::descriptors::reopen_namespace;
 use super::registry::{Known, Place};
-use super::{Scan, reach};
-use crate::id::{NamespaceId, Pid};
+use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
-use crate::model::{Holder, Observed, Subject, Why};
-use crate::proc::mountinfo;
+use crate::model::{Holder, Observed, Process, Subject, Why};
+use crate::proc::{mountinfo, read_to_end};
 use crate::sys::{nsfs, statmount};
+
+/// With a namespace full of processes that may not be read, not all of them are tried.
+const MEMBERS_TRIED: usize = 8;
 
 /// Enters what is mounted, and the mount namespaces no process is in.
 pub(super) fn look(scan: &mut Scan<'_>) {
     let own = walk_from_own(scan);
+    if is_in_a_chroot() {
+        scan.hidden.add(Subject::MountTable, Why::Outside);
+    }
     for index in 0..scan.registry.len() {
         let (kind, id, mounts_id) = scan.registry.with(index, |kind, id, pin| {
             let mounts_id = pin.filter(|_| kind == NamespaceKind::Mnt).and_then(nsfs::mount_namespace_info);
@@ -27,9 +34,10 @@ pub(super) fn look(scan: &mut Scan<'_>) {
         }
         let place = Place { index, id };
         let ours = own == Some(id);
-        match mounts_id.and_then(by_statmount).or_else(|| by_mountinfo(scan, place, ours)) {
-            Some(found) => found.into_iter().for_each(|found| enter(scan, place, ours, found)),
-            None => scan.hidden.add(Subject::MountTable, Why::NotPermitted),
+        let found = mounts_id.and_then(by_statmount).map_or_else(|| by_mountinfo(scan, place, ours), Ok);
+        match found {
+            Ok(found) => found.into_iter().for_each(|found| enter(scan, place, ours, found)),
+            Err(why) => scan.hidden.add(Subject::MountTable, why),
         }
     }
 }
@@ -39,6 +47,17 @@ pub(super) fn walk_from_own(scan: &mut Scan<'_>) -> Option<NamespaceId> {
     let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     walk(scan, &own);
     Some(scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()?.id)
+}
+
+/// Tells whether our root directory is no mount's root: then the kernel shows us only the mounts below it. A chroot into
+/// a mount point cannot be told from a namespace of its own.
+pub(super) fn is_in_a_chroot() -> bool {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    rustix::fs::statx(rustix::fs::CWD, "/", AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).is_ok_and(|stat| {
+        // The bit is only told since Linux 5.8.
+        let (known, set) = (stat.stx_attributes_mask.bits(), stat.stx_attributes.bits());
+        known & STATX_ATTR_MOUNT_ROOT != 0 && set & STATX_ATTR_MOUNT_ROOT == 0
+    })
 }
 
 /// Enters every mount namespace of the machine, with or without processes, by walking the kernel's list from ours both
@@ -95,17 +114,26 @@ fn by_statmount(mounts_id: u64) -> Option<Vec<Found>> {
     Some(found)
 }
 
-/// Finds them in the mountinfo of us or of a process that lives there. `None`: there is none we may read.
-fn by_mountinfo(scan: &Scan<'_>, place: Place, ours: bool) -> Option<Vec<Found>> {
+/// Finds them in the mountinfo of us or of a process that lives there; or says why that cannot be.
+fn by_mountinfo(scan: &Scan<'_>, place: Place, ours: bool) -> Result<Vec<Found>, Why> {
     let mut text = Vec::new();
     if ours {
-        let file = rustix::fs::open("/proc/self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        crate::proc::read_to_end(file.as_fd(), &mut text).ok()?;
+        let file = rustix::fs::open("/proc/self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let read = file.map_err(io::Error::from).and_then(|file| read_to_end(file.as_fd(), &mut text));
+        read.map_err(|error| Why::of_errno(error.raw_os_error().unwrap_or_default()))?;
     } else {
-        members(scan, place.id).find(|pid| scan.proc.read(*pid, "mountinfo", &mut text).is_ok())?;
+        // Nobody lives there, and the kernel did not show us its mounts from outside.
+        let mut why = Why::Unreachable;
+        let read = members(scan, place.id).any(|member| {
+            let read = scan.proc.read_at(&format!("{member}/mountinfo"), &mut text);
+            read.map_err(|error| why = Why::of_errno(error.raw_os_error().unwrap_or_default())).is_ok()
+        });
+        if !read {
+            return Err(why);
+        }
     }
     let lines = text.split(|byte| *byte == b'\n').filter(|line| is_of_nsfs(line));
-    Some(lines.filter_map(mountinfo::parse_line).filter_map(of_mount).collect())
+    Ok(lines.filter_map(mountinfo::parse_line).filter_map(of_mount).collect())
 }
 
 fn is_of_nsfs(line: &[u8]) -> bool {
@@ -118,27 +146,28 @@ fn of_mount(mount: crate::model::Mount) -> Option<Found> {
     Some(Found { kind, ino, mount_point: mount.mount_point })
 }
 
-fn members(scan: &Scan<'_>, id: NamespaceId) -> impl Iterator<Item = Pid> {
+/// Returns the directories below /proc of processes that live in a mount namespace; not of all of them.
+pub(super) fn members(scan: &Scan<'_>, id: NamespaceId) -> impl Iterator<Item = String> {
     let kind = NamespaceKind::Mnt as usize;
-    scan.processes.iter().filter(move |process| process.links[kind] == Observed::Known(id)).map(|process| process.pid)
+    let processes = scan.processes.iter().filter(move |process| process.links[kind] == Observed::Known(id));
+    processes.take(MEMBERS_TRIED).map(Process::proc_path)
 }
 
 fn enter(scan: &mut Scan<'_>, place: Place, ours: bool, found: Found) {
-    if !scan.scope.kinds.contains(found.kind) {
+    if !scan.kinds.contains(found.kind) {
         return;
     }
-    let index = scan.registry.find_inode(found.ino).unwrap_or_else(|| pin(scan, place, ours, &found));
+    let index = scan.registry.find_pinned(found.ino).unwrap_or_else(|| pin(scan, place, ours, &found));
     let holder = Holder::Mount { mount_namespace: place.id, ours, mount_point: found.mount_point };
     scan.holders.push((index, holder));
 }
 
 /// Enters a namespace that only a mount has told of: opened where a path leads to it, else as a number alone.
 fn pin(scan: &Scan<'_>, place: Place, ours: bool, found: &Found) -> usize {
-    let opened = reach::open(scan, place, ours, &found.mount_point).and_then(reopen_namespace);
     let is_it = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_ino == found.ino);
+    let accept = |path_fd: OwnedFd| reopen_namespace(path_fd).ok().filter(is_it);
+    let opened = reach::open(scan, place, ours, &found.mount_point, accept);
     opened
-        .ok()
-        .filter(is_it)
         .and_then(|file| scan.registry.adopt(file, found.kind, &mut Known::default()).ok())
         .map_or_else(|| scan.registry.note(found.kind, found.ino), |place| place.index)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::path::DecInt;
 
 use super::worker::{Visit, Worker};
 use super::{open_files, sockets};
@@ -23,42 +24,46 @@ pub(super) fn of_ourselves() -> HashSet<RawFd> {
 }
 
 /// Looks at every descriptor of one process.
+///
+/// Threads share the table of descriptors but for those that gave it up (CLONE_FILES of unshare(2)), whose own tables are
+/// not looked at.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
-    let pid = visit.process.pid;
-    let directory = match worker.proc.open_file(pid, "fd", OFlags::RDONLY | OFlags::DIRECTORY) {
-        Ok(directory) => directory,
-        Err(error) => {
-            let why = Why::of_errno(error.raw_os_error().unwrap_or_default());
-            // ENOENT, ESRCH: it is gone. Where its namespaces are hidden, that is counted already.
-            if !matches!(why, Why::Failed(_)) && visit.hidden.is_none() {
-                worker.hide(Subject::Descriptors, why);
-            }
-            return;
-        }
+    let path = format!("{}/fd", visit.process.proc_path());
+    let listed = worker.proc.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|directory| {
+        let numbers = numbers_in(directory.as_fd())?;
+        Ok((directory, numbers))
+    });
+    let (directory, numbers) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return hide(worker, visit, Subject::Descriptors, &error),
     };
-    let mut buffer = std::mem::take(&mut worker.buffer);
-    buffer.clear();
-    let mut entries = RawDir::new(&directory, buffer.spare_capacity_mut());
-    while let Some(Ok(entry)) = entries.next() {
-        let Some(fd) = entry.file_name().to_str().ok().and_then(|name| name.parse::<RawFd>().ok()) else { continue };
-        if pid == worker.me && !worker.inherited.contains(&fd) {
+    for fd in numbers {
+        if Some(visit.process.pid) == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
         // The link's text can be "/" for a namespace in a detached mount, so the device decides. What the kernel has in
         // memory suffices: asking a network or FUSE filesystem that no longer answers would hang us.
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
         let wanted = StatxFlags::TYPE | StatxFlags::INO;
-        let Ok(stat) = rustix::fs::statx(&directory, entry.file_name(), flags, wanted) else { continue };
+        let Ok(stat) = rustix::fs::statx(&directory, DecInt::new(fd), flags, wanted) else { continue };
         let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
         if device == worker.registry.nsfs_device && worker.scope.descriptors {
             namespace_file(worker, visit, &directory, fd, stat.stx_ino);
         } else if worker.scope.sockets && sockets::is_one(&stat, worker.scope) {
             sockets::look(worker, visit, fd);
         } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
-            process_descriptor(worker, visit, &directory, fd);
+            process_descriptor(worker, visit, fd);
         }
     }
-    worker.buffer = buffer;
+}
+
+/// Counts what could not be read, unless it ended (ENOENT, ESRCH) or was closed (EBADF) meanwhile, or its process is
+/// counted as hidden already.
+pub(super) fn hide(worker: &mut Worker<'_>, visit: &Visit, subject: Subject, error: &io::Error) {
+    let errno = error.raw_os_error().unwrap_or_default();
+    if visit.hidden.is_none() && !matches!(errno, libc::ENOENT | libc::ESRCH | libc::EBADF) {
+        worker.hide(subject, Why::of_errno(errno));
+    }
 }
 
 fn namespace_file(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd, ino: u64) {
@@ -67,23 +72,36 @@ fn namespace_file(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, f
         return worker.hold(place, holder);
     }
     // It may be closed by now, or be another file: it is judged again by what was really opened.
-    let Ok(file) = open(visit, directory, fd) else { return };
-    let Ok(kind) = nsfs::kind(file.as_fd()) else { return };
-    if worker.scope.kinds.contains(kind)
-        && let Ok(place) = worker.adopt(file, kind)
-    {
-        worker.hold(place, holder);
+    let opened = open(visit, directory, fd).and_then(|file| {
+        let kind = nsfs::kind(file.as_fd())?;
+        Ok((file, kind))
+    });
+    match opened {
+        Ok((file, kind)) if worker.kinds.contains(kind) => match worker.adopt(file, kind) {
+            Ok(place) => worker.hold(place, holder),
+            Err(error) => hide(worker, visit, Subject::Descriptors, &error),
+        },
+        Ok(_) => {}
+        // EINVAL: it is another file by now.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        Err(error) => hide(worker, visit, Subject::Descriptors, &error),
     }
 }
 
 /// A pidfd keeps the number of its process, and with it the pid namespace of that number. Which one can be told as long
 /// as the process lives.
-fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd) {
-    if !worker.scope.kinds.contains(NamespaceKind::Pid) {
+fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
+    if !worker.kinds.contains(NamespaceKind::Pid) {
         return;
     }
-    let Ok(file) = open(visit, directory, fd) else { return };
-    match pidfd::namespace(file.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) {
+    let duplicate = match duplicate(visit, fd) {
+        Some(Ok(duplicate)) if pidfd::is_pidfd(duplicate.as_fd()) => duplicate,
+        // Closed meanwhile, or another file by now.
+        Some(Ok(_)) => return,
+        Some(Err(error)) => return hide(worker, visit, Subject::Descriptors, &error),
+        None => return worker.hide(Subject::Descriptors, Why::Unsupported),
+    };
+    match pidfd::namespace(duplicate.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) {
         Some(Ok(namespace)) => {
             if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
                 worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
@@ -96,24 +114,31 @@ fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedF
     }
 }
 
-/// Opens a descriptor of the process in ours: a duplicate where the kernel can.
-fn open(visit: &Visit, directory: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
-    if let Some(pidfd) = &visit.pidfd
-        && let Some(duplicate) = pidfd::getfd(pidfd.as_fd(), fd)
-    {
-        return duplicate;
-    }
-    // First without any effect on the file (opening a device or a FIFO has one), then for reading if it is an nsfs file.
-    let path = rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    reopen_namespace(path)
+/// Duplicates a descriptor of the process into ours; `None` where the kernel or our /proc does not allow it.
+pub(super) fn duplicate(visit: &Visit, fd: RawFd) -> Option<io::Result<OwnedFd>> {
+    pidfd::getfd(visit.pidfd.as_ref()?.as_fd(), fd)
 }
 
-/// Turns a path descriptor of a namespace file into one that takes ioctls. EINVAL: it is no namespace file.
-pub(super) fn reopen_namespace(path: OwnedFd) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
-    if rustix::fs::fstatfs(&path)?.f_type as u64 != nsfs::NSFS_MAGIC {
+/// Opens the namespace behind a descriptor of the process: through a duplicate, else through its link, for which weaker
+/// rights suffice (PTRACE_MODE_READ against PTRACE_MODE_ATTACH). EINVAL: it is no namespace.
+fn open(visit: &Visit, directory: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
+    match duplicate(visit, fd) {
+        Some(Ok(duplicate)) => reopen_namespace(duplicate),
+        Some(Err(error)) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ESRCH)) => Err(error),
+        // First without any effect on the file (opening a device or a FIFO has one).
+        _ => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            reopen_namespace(rustix::fs::openat(directory, DecInt::new(fd), flags, Mode::empty())?)
+        }
+    }
+}
+
+/// Turns a descriptor of a namespace file, which may be a mere path (O_PATH), into one that takes ioctls. EINVAL: it is
+/// no namespace file.
+pub(super) fn reopen_namespace(file: OwnedFd) -> io::Result<OwnedFd> {
+    if rustix::fs::fstatfs(&file)?.f_type as u64 != nsfs::NSFS_MAGIC {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let link = format!("/proc/self/fd/{}", path.as_raw_fd());
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }

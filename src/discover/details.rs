@@ -31,7 +31,7 @@ pub(super) fn look(scan: &mut Scan<'_>) {
         if process.details != Observed::Hidden(Why::NotAsked) {
             continue;
         }
-        process.details = read(scan.proc, pid);
+        process.details = read(scan.proc, process);
         if let Observed::Known(details) = &process.details {
             wanted.insert(details.parent);
         }
@@ -50,7 +50,7 @@ impl Snapshot {
             if let Ok(place) = self.processes.binary_search_by_key(&pid, |process| process.pid)
                 && self.processes[place].details == Observed::Hidden(Why::NotAsked)
             {
-                self.processes[place].details = read(&proc, pid);
+                self.processes[place].details = read(&proc, &self.processes[place]);
             }
         }
         Ok(())
@@ -59,15 +59,16 @@ impl Snapshot {
 
 /// Reads one process. Its namespaces were read before, so a process that took its number since is shown with the
 /// wrong command; nothing acts on it.
-fn read(proc: &Proc, pid: Pid) -> Observed<Box<Details>> {
+fn read(proc: &Proc, process: &Process) -> Observed<Box<Details>> {
+    let (pid, path) = (process.pid, process.proc_path());
     let mut buffer = Vec::new();
     let mut read = || -> io::Result<Option<Details>> {
         let Some((parent, uid)) = parent_and_uid(proc, pid, &mut buffer)? else { return Ok(None) };
-        proc.read(pid, "cmdline", &mut buffer)?;
+        proc.read_at(&format!("{path}/cmdline"), &mut buffer)?;
         let command = match cmdline::join(&buffer) {
             Some(command) => command,
             None => {
-                proc.read(pid, "stat", &mut buffer)?;
+                proc.read_at(&format!("{path}/stat"), &mut buffer)?;
                 stat::parse(&buffer).map(|stat| stat.comm).unwrap_or_default()
             }
         };

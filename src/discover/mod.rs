@@ -11,9 +11,12 @@ mod details;
 mod facts;
 mod hierarchy;
 mod mount_tables;
+mod mount_users;
 mod mounted;
 mod net_ids;
+mod newcomers;
 mod open_files;
+mod place;
 mod processes;
 mod reach;
 mod registry;
@@ -23,14 +26,17 @@ mod threads;
 mod worker;
 
 pub use mount_tables::MountTables;
+pub use mount_users::{How, Use, Uses};
+pub use place::{Located, locate, root_of_namespace};
 pub use scope::{Commands, Scope};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::RawFd;
 
 use crate::error::Result;
 use crate::id::{NamespaceId, Pid};
-use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::model::{Hidden, Holder, MountUse, Namespace, Observed, Process, Snapshot, Why};
+use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
+use crate::model::{Hidden, Holder, MountUse, Namespace, Observed, Process, Snapshot, Subject, Why};
 use crate::proc::Proc;
 use registry::Registry;
 use worker::{Visit, Worker};
@@ -51,16 +57,18 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 9] = [
+static SOURCES: [Source; 11] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
-    Source { wanted: |scope| scope.threads, look: Look::Process(threads::look) },
+    Source { wanted: |_| true, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
     Source { wanted: |scope| scope.rare_holders, look: Look::Process(open_files::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
     Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::look) },
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
     Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::drop_ended) },
 ];
 
 /// A scan under way: what the sources share and fill.
@@ -68,6 +76,10 @@ struct Scan<'a> {
     scope: &'a Scope,
     proc: &'a Proc,
     registry: &'a Registry,
+    /// The kinds that are read, of which not all need be listed.
+    kinds: KindSet,
+    /// The descriptors we had before the scan.
+    inherited: &'a HashSet<RawFd>,
     processes: Vec<Process>,
     /// By the registry's index.
     holders: Vec<(usize, Holder)>,
@@ -78,6 +90,8 @@ struct Scan<'a> {
     lineage: HashMap<usize, hierarchy::Lineage>,
     /// By the registry's index.
     net_ids: HashMap<usize, Observed<crate::model::NetId>>,
+    /// Namespaces that ended during the scan, by the registry's index.
+    ended: HashSet<usize>,
 }
 
 impl Snapshot {
@@ -93,21 +107,13 @@ impl Snapshot {
         let inherited = descriptors::of_ourselves();
         let proc = Proc::open()?;
         let _limit = registry::RaisedLimit::raise();
-        let registry = Registry::new();
+        let registry = Registry::new(inherited.len());
         let pids = proc.pids()?;
         let gathered = worker::visit_all(scope, &proc, &registry, &pids, &inherited);
-        let mut scan = Scan {
-            scope,
-            proc: &proc,
-            registry: &registry,
-            processes: gathered.processes,
-            holders: gathered.holders,
-            hidden: gathered.hidden,
-            open_files: gathered.open_files,
-            mount_uses: Vec::new(),
-            lineage: HashMap::new(),
-            net_ids: HashMap::new(),
-        };
+        let mut scan = Scan::new(scope, &proc, &registry, &inherited, gathered);
+        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
+            scan.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
+        }
         for source in &SOURCES {
             if let Look::Machine(look) = source.look
                 && (source.wanted)(scope)
@@ -119,7 +125,32 @@ impl Snapshot {
     }
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    /// Goes on from what the processes told.
+    fn new(
+        scope: &'a Scope,
+        proc: &'a Proc,
+        registry: &'a Registry,
+        inherited: &'a HashSet<RawFd>,
+        gathered: worker::Gathered,
+    ) -> Self {
+        Self {
+            scope,
+            proc,
+            registry,
+            kinds: scope.kinds_to_read(),
+            inherited,
+            processes: gathered.processes,
+            holders: gathered.holders,
+            hidden: gathered.hidden,
+            open_files: gathered.open_files,
+            mount_uses: Vec::new(),
+            lineage: HashMap::new(),
+            net_ids: HashMap::new(),
+            ended: HashSet::new(),
+        }
+    }
+
     /// Puts together what the sources found.
     fn finish(mut self) -> Snapshot {
         let mut namespaces: Vec<Namespace> = self
@@ -146,6 +177,7 @@ impl Scan<'_> {
         for (index, holder) in self.holders {
             namespaces[index].holders.push(holder);
         }
+        let ended: HashSet<NamespaceId> = self.ended.iter().map(|index| namespaces[*index].id).collect();
         namespaces.sort_unstable_by_key(|namespace| namespace.id);
         fill_members(&mut namespaces, &self.processes);
         for namespace in &mut namespaces {
@@ -153,7 +185,7 @@ impl Scan<'_> {
             namespace.holders.dedup();
         }
         // What was read only on the way to something else (mount namespaces for their bind mounts) is not listed.
-        namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind));
+        namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind) && !ended.contains(&namespace.id));
         let mut suspects = self.open_files.suspects;
         suspects.sort_unstable();
         self.mount_uses.sort_unstable();

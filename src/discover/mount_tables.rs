@@ -5,12 +5,13 @@
 //! or refuses, mountinfo of a process that does live there is read.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::registry::{Known, RaisedLimit, Registry};
-use super::{Commands, Scan, Scope, bind_mounts, descriptors, worker};
+use super::registry::{RaisedLimit, Registry};
+use super::{Commands, Scan, Scope, bind_mounts, descriptors, newcomers, worker};
 use crate::error::{Error, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -41,23 +42,17 @@ impl MountTables {
         let inherited = descriptors::of_ourselves();
         let proc = Proc::open()?;
         let _limit = RaisedLimit::raise();
-        let registry = Registry::new();
+        let registry = Registry::new(inherited.len());
         let scope =
             Scope { kinds: KindSet::EMPTY.with(NamespaceKind::Mnt), commands: Commands::None, ..Scope::processes() };
         let gathered = worker::visit_all(&scope, &proc, &registry, &proc.pids()?, &inherited);
-        let mut scan = Scan {
-            scope: &scope,
-            proc: &proc,
-            registry: &registry,
-            processes: gathered.processes,
-            holders: gathered.holders,
-            hidden: gathered.hidden,
-            open_files: gathered.open_files,
-            mount_uses: Vec::new(),
-            lineage: HashMap::new(),
-            net_ids: HashMap::new(),
-        };
+        let mut scan = Scan::new(&scope, &proc, &registry, &inherited, gathered);
+        if bind_mounts::is_in_a_chroot() {
+            scan.hidden.add(Subject::MountTable, Why::Outside);
+        }
         let own = bind_mounts::walk_from_own(&mut scan);
+        newcomers::look(&mut scan);
+        newcomers::drop_ended(&mut scan);
         let mut members: HashMap<NamespaceId, Vec<Pid>> = HashMap::new();
         for process in &scan.processes {
             if let Observed::Known(id) = process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)) {
@@ -65,14 +60,21 @@ impl MountTables {
             }
         }
         let mut found = Self { processes: scan.processes.len(), hidden: scan.hidden, ..Self::default() };
-        for index in 0..registry.len() {
-            let (id, read) = registry.with(index, |_, id, pin| {
-                let processes = members.remove(&id).unwrap_or_default();
-                (id, read(pin, id, processes, &proc, own == Some(id)))
-            });
+        let jobs: Vec<Job> = registry
+            .entries()
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| !scan.ended.contains(index))
+            .map(|(_, entry)| Job {
+                ours: own == Some(entry.id),
+                processes: members.remove(&entry.id).unwrap_or_default(),
+                id: entry.id,
+                pin: entry.pin,
+            })
+            .collect();
+        for read in read_all(&jobs, &proc) {
             match read {
                 Ok(table) => found.add(table),
-                Err(_) if id.ino == 0 => {}
                 Err(why) => found.hidden.add(Subject::MountTable, why),
             }
         }
@@ -138,44 +140,70 @@ impl MountTables {
     }
 }
 
-fn own_namespace() -> rustix::io::Result<std::os::fd::OwnedFd> {
+fn own_namespace() -> rustix::io::Result<OwnedFd> {
     rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Reads one table by the best way there is.
-pub(super) fn read(
-    pin: Option<BorrowedFd<'_>>,
-    id: NamespaceId,
-    processes: Vec<Pid>,
-    proc: &Proc,
-    ours: bool,
-) -> Result<MountTable, Why> {
-    let owner = pin.map_or(Observed::Hidden(Why::Unreachable), owner_of);
-    let table = |mounts, partial, malformed, processes| MountTable {
-        namespace: id,
-        owner,
-        processes,
-        mounts,
-        partial,
-        malformed,
+/// A namespace whose table is to be read.
+pub(super) struct Job {
+    pub(super) id: NamespaceId,
+    /// `None`: no descriptor was left.
+    pub(super) pin: Option<OwnedFd>,
+    pub(super) processes: Vec<Pid>,
+    pub(super) ours: bool,
+}
+
+/// Reads the tables on two threads: each namespace's on its own, so they hardly meet.
+fn read_all(jobs: &[Job], proc: &Proc) -> Vec<Result<MountTable, Why>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let take = || jobs.get(next.fetch_add(1, Ordering::Relaxed));
+        std::iter::from_fn(take).map(|job| job.read(proc)).collect::<Vec<_>>()
     };
-    if let Some(mounts) = pin.and_then(by_statmount) {
-        return Ok(table(mounts, false, 0, processes));
+    if jobs.len() < 2 {
+        return work();
     }
-    if ours && let Ok(parsed) = of_ourselves(proc) {
-        return Ok(table(parsed.mounts, false, parsed.malformed, processes));
-    }
-    // A process whose root is the namespace's own sees all of it; any other sees what lies below its root.
-    let whole = processes.iter().find(|pid| proc.read_link(**pid, "root").is_ok_and(|root| root == b"/"));
-    let mut text = Vec::new();
-    for pid in whole.into_iter().chain(&processes) {
-        if proc.read(*pid, "mountinfo", &mut text).is_ok() {
-            let parsed = mountinfo::parse(&text);
-            let partial = whole != Some(pid);
-            return Ok(table(parsed.mounts, partial, parsed.malformed, processes));
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().name("tables".into()).spawn_scoped(scope, work);
+        let mut all = work();
+        if let Ok(other) = other {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
+        all
+    })
+}
+
+impl Job {
+    /// Reads the table by the best way there is.
+    pub(super) fn read(&self, proc: &Proc) -> Result<MountTable, Why> {
+        let pin = self.pin.as_ref().map(AsFd::as_fd);
+        let table = |mounts, partial, malformed| MountTable {
+            namespace: self.id,
+            owner: pin.map_or(Observed::Hidden(Why::Unreachable), owner_of),
+            processes: self.processes.clone(),
+            mounts,
+            partial,
+            malformed,
+        };
+        if let Some(mounts) = pin.and_then(by_statmount) {
+            return Ok(table(mounts, false, 0));
+        }
+        if self.ours
+            && let Ok(parsed) = of_ourselves(proc)
+        {
+            return Ok(table(parsed.mounts, false, parsed.malformed));
+        }
+        // A process whose root is the namespace's own sees all of it; any other sees what lies below its root.
+        let whole = self.processes.iter().find(|pid| proc.read_link(**pid, "root").is_ok_and(|root| root == b"/"));
+        let mut text = Vec::new();
+        for pid in whole.into_iter().chain(&self.processes) {
+            if proc.read(*pid, "mountinfo", &mut text).is_ok() {
+                let parsed = mountinfo::parse(&text);
+                return Ok(table(parsed.mounts, whole != Some(pid), parsed.malformed));
+            }
+        }
+        Err(if self.processes.is_empty() { Why::Unreachable } else { Why::NotPermitted })
     }
-    Err(if processes.is_empty() { Why::Unreachable } else { Why::NotPermitted })
 }
 
 fn of_ourselves(proc: &Proc) -> std::io::Result<mountinfo::Parsed> {

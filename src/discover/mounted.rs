@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use super::registry::{Known, Place};
 use super::{Scan, mount_tables, reach};
 use crate::kind::NamespaceKind;
-use crate::model::{Device, Holder, Mount, MountTable, MountUse, Suspect};
+use crate::model::{Device, Holder, Mount, MountUse, Suspect};
 use crate::proc::status::Status;
 
 /// A mount table and where its namespace stands.
@@ -47,9 +47,10 @@ fn read(scan: &mut Scan<'_>) -> Vec<Table> {
             (kind == NamespaceKind::Mnt).then(|| {
                 let links = members.iter().filter(|process| process.links[kind as usize].known() == Some(id));
                 let ours = id.ino == own;
-                let pids = links.map(|process| process.pid).collect();
+                let processes = links.map(|process| process.pid).collect();
+                let pin = pin.and_then(|pin| pin.try_clone_to_owned().ok());
                 // A table that cannot be read was counted with the bind mounts.
-                let table: MountTable = mount_tables::read(pin, id, pids, scan.proc, ours).ok()?;
+                let table = mount_tables::Job { ours, processes, id, pin }.read(scan.proc).ok()?;
                 Some(Table { place: Place { index, id }, ours, mounts: table.mounts })
             })
         });
@@ -66,9 +67,10 @@ fn procfs(scan: &mut Scan<'_>, tables: &[Table]) {
     for table in tables {
         for mount in table.mounts.iter().filter(of_procfs).filter(|mount| mount.root == b"/") {
             if !shown.get(&mount.device).is_some_and(Option::is_some) {
-                let place = open_shown(scan, table, mount)
-                    .and_then(|fd| scan.registry.adopt(fd, NamespaceKind::Pid, &mut Known::default()));
-                shown.insert(mount.device, place.ok());
+                let accept = |root| open_shown(root, mount.device).ok();
+                let place = reach::open(scan, table.place, table.ours, &mount.mount_point, accept)
+                    .and_then(|fd| scan.registry.adopt(fd, NamespaceKind::Pid, &mut Known::default()).ok());
+                shown.insert(mount.device, place);
             }
         }
     }
@@ -87,12 +89,11 @@ fn procfs(scan: &mut Scan<'_>, tables: &[Table]) {
     }
 }
 
-/// Opens the pid namespace that a procfs shows.
-fn open_shown(scan: &Scan<'_>, table: &Table, mount: &Mount) -> io::Result<OwnedFd> {
-    let root = reach::open(scan, table.place, table.ours, &mount.mount_point)?;
-    let device = rustix::fs::fstat(&root)?.st_dev;
+/// Opens the pid namespace that the procfs of this device shows.
+fn open_shown(root: OwnedFd, device: Device) -> io::Result<OwnedFd> {
+    let found = rustix::fs::fstat(&root)?.st_dev;
     // Something else may be mounted over it.
-    if (rustix::fs::major(device), rustix::fs::minor(device)) != (mount.device.major, mount.device.minor) {
+    if (rustix::fs::major(found), rustix::fs::minor(found)) != (device.major, device.minor) {
         return Err(io::ErrorKind::NotFound.into());
     }
     let open = |path: &str| rustix::fs::openat(&root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());

@@ -62,16 +62,16 @@ impl OpenFiles {
 
 /// Looks at the directories, the executable and every descriptor of one process.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
-    let pid = visit.process.pid;
+    let (pid, path) = (visit.process.pid, visit.process.proc_path());
     // What cannot be read here was counted when the namespaces and descriptors of the process were.
     for (name, by) in [("cwd", UsedBy::WorkingDirectory), ("root", UsedBy::Root), ("exe", UsedBy::Executable)] {
-        if let Ok(stat) = examine(worker.proc, &format!("{pid}/{name}")) {
+        if let Ok(stat) = examine(worker.proc, &format!("{path}/{name}")) {
             worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by });
         }
     }
-    let Ok(directory) = worker.proc.open_file(pid, "fd", OFlags::RDONLY | OFlags::DIRECTORY) else { return };
+    let Ok(directory) = worker.proc.open_at(&format!("{path}/fd"), OFlags::RDONLY | OFlags::DIRECTORY) else { return };
     for fd in numbers_in(directory.as_fd()).unwrap_or_default() {
-        if pid == worker.me && !worker.inherited.contains(&fd) {
+        if Some(pid) == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
         let Ok(stat) = examine(&directory, &fd.to_string()) else { continue };

@@ -121,11 +121,12 @@ fn after_the_leader(worker: &mut Worker<'_>, visit: &mut Visit) {
         return;
     };
     if stat.threads > 1 {
-        for tid in other_threads(worker, pid) {
+        for tid in other_threads(worker, pid).unwrap_or_default() {
             let mut links = [Observed::Hidden(Why::NotAsked); NamespaceLink::COUNT];
             if !read_by_path(worker, &format!("{pid}/task/{tid}/ns"), &mut links) {
                 visit.process.links = links;
-                visit.process.leader_ended = true;
+                visit.process.living_thread = Some(tid);
+                visit.pidfd = pidfd::open_thread(tid).and_then(Result::ok);
                 return;
             }
         }
@@ -136,8 +137,7 @@ fn after_the_leader(worker: &mut Worker<'_>, visit: &mut Visit) {
 }
 
 /// Returns the ids of a process's threads but for the leader.
-pub(super) fn other_threads(worker: &Worker<'_>, pid: Pid) -> Vec<Pid> {
-    let tasks = worker.proc.open_file(pid, "task", OFlags::RDONLY | OFlags::DIRECTORY);
-    let tids = tasks.and_then(|directory| numbers_in(directory.as_fd())).unwrap_or_default();
-    tids.into_iter().filter(|tid| *tid != pid).collect()
+pub(super) fn other_threads(worker: &Worker<'_>, pid: Pid) -> io::Result<Vec<Pid>> {
+    let tasks = worker.proc.open_file(pid, "task", OFlags::RDONLY | OFlags::DIRECTORY)?;
+    Ok(numbers_in(tasks.as_fd())?.into_iter().filter(|tid| *tid != pid).collect())
 }

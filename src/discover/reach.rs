@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::Scan;
+use super::{Scan, bind_mounts};
 use super::registry::Place;
 use crate::kind::NamespaceKind;
 
@@ -32,33 +32,36 @@ pub(crate) fn within<T: Send>(
     })
 }
 
-/// Opens a path of a mount namespace, as O_PATH: through our own root, that of a process which lives there, or from a
-/// thread that joins it. No magic link is followed, and no other link out of the namespace.
-pub(super) fn open(scan: &Scan<'_>, place: Place, ours: bool, path: &[u8]) -> io::Result<OwnedFd> {
+/// Opens a path of a mount namespace, as O_PATH, and returns what `accept` makes of it: through our own root, through
+/// that of processes which live there (unless their own root is elsewhere), or where nobody does by joining it.
+pub(super) fn open<T: Send>(
+    scan: &Scan<'_>,
+    place: Place,
+    ours: bool,
+    path: &[u8],
+    accept: impl Fn(OwnedFd) -> Option<T>,
+) -> Option<T> {
+    let open = |root: OwnedFd| open_below(root, path).ok().and_then(&accept);
     if ours {
-        return open_in(rustix::fs::CWD, path, ResolveFlags::NO_MAGICLINKS);
+        return rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok().and_then(open);
     }
-    let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let kind = NamespaceKind::Mnt as usize;
-    let members = scan.processes.iter().filter(|process| process.links[kind].known() == Some(place.id));
-    let mut roots = members.filter_map(|process| scan.proc.open_file(process.pid, "root", OFlags::PATH).ok());
-    if let Some(root) = roots.next() {
-        return open_in(root, path, in_root);
+    let mut members = bind_mounts::members(scan, place.id).peekable();
+    if members.peek().is_some() {
+        let roots = members.map(|member| scan.proc.open_at(&format!("{member}/root"), OFlags::PATH));
+        return roots.filter_map(Result::ok).find_map(open);
     }
-    scan.registry.with(place.index, |_, _, pin| {
-        let pin = pin.ok_or(io::ErrorKind::NotFound)?;
-        within(pin, NamespaceKind::Mnt, || open_in(rustix::fs::CWD, path, ResolveFlags::NO_MAGICLINKS))
-    })
+    let root = scan.registry.with(place.index, |_, _, pin| super::root_of_namespace(pin?).ok());
+    root.and_then(open)
 }
 
-fn open_in(directory: impl AsFd, path: &[u8], resolve: ResolveFlags) -> io::Result<OwnedFd> {
+/// Opens a path below a root. It is another's choice: it is resolved below the root whatever links stand in the way, and
+/// only as far as the kernel has it in memory (RESOLVE_CACHED, since Linux 5.12), which mount points are. A component
+/// that lies on a FUSE or network filesystem that no longer answers would hang us.
+fn open_below(root: OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let path = OsStr::from_bytes(path);
-    match rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve) {
-        // Before Linux 5.6 only our own mounts can be opened without the target's links leading us astray.
-        Err(rustix::io::Errno::NOSYS) if !resolve.contains(ResolveFlags::IN_ROOT) => {
-            Ok(rustix::fs::openat(&directory, path, flags, Mode::empty())?)
-        }
-        result => Ok(result?),
-    }
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+    let relative = path.strip_prefix(b"/").unwrap_or(path);
+    // The root of the namespace itself may be what is looked for.
+    let relative = if relative.is_empty() { b"." } else { relative };
+    Ok(rustix::fs::openat2(root, OsStr::from_bytes(relative), flags, Mode::empty(), resolve)?)
 }

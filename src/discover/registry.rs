@@ -65,10 +65,12 @@ pub(super) struct Place {
 }
 
 impl Registry {
-    pub(super) fn new() -> Self {
+    /// Makes an empty table for a process that has `inherited` descriptors already.
+    pub(super) fn new(inherited: usize) -> Self {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let nsfs_device = rustix::fs::stat("/proc/self/ns/mnt").map_or(0, |stat| stat.st_dev);
         let budget = usize::try_from(limit.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX);
+        let budget = budget.saturating_sub(inherited);
         Self { state: Mutex::default(), budget, nsfs_device }
     }
 
@@ -99,21 +101,21 @@ impl Registry {
 
     fn enter(&self, fd: OwnedFd, kind: NamespaceKind, id: NamespaceId, unique_id: Option<u64>) -> Place {
         let mut state = lock(&self.state);
+        let by_inode = state.by_inode.get(&id.ino).copied();
+        // So far only a mount table had told of it.
+        let noted = by_inode.filter(|index| state.entries[*index].unique_id == Observed::Hidden(Why::Unreachable));
         let found = match unique_id {
-            Some(unique_id) => state.by_unique_id.get(&unique_id),
-            None => state.by_inode.get(&id.ino),
+            Some(unique_id) => state.by_unique_id.get(&unique_id).copied(),
+            None => by_inode.filter(|_| noted.is_none()),
         };
         if let Some(index) = found {
-            return Place { index: *index, id };
+            return Place { index, id };
         }
         let pin = (state.pinned < self.budget).then_some(fd);
         state.pinned += usize::from(pin.is_some());
         let unique_id = unique_id.map_or(Observed::Hidden(Why::Unsupported), Observed::Known);
         let entry = Entry { kind, id, unique_id, pin };
-        let noted = state.by_inode.get(&id.ino).copied();
-        let noted = noted.filter(|index| state.entries[*index].unique_id == Observed::Hidden(Why::Unreachable));
         let index = match noted {
-            // So far only a mount table had told of it.
             Some(index) => {
                 state.replace(index, entry);
                 index
@@ -133,9 +135,20 @@ impl Registry {
         state.push(Entry { kind, id, unique_id: Observed::Hidden(Why::Unreachable), pin: None })
     }
 
-    /// Returns the index of the namespace with this inode, if it was met.
-    pub(super) fn find_inode(&self, ino: u64) -> Option<usize> {
-        lock(&self.state).by_inode.get(&ino).copied()
+    /// Returns the index of the namespace with this inode, if it was met and is pinned.
+    pub(super) fn find_pinned(&self, ino: u64) -> Option<usize> {
+        let state = lock(&self.state);
+        state.by_inode.get(&ino).copied().filter(|index| state.entries[*index].pin.is_some())
+    }
+
+    /// Takes the pin of a namespace away, so that we do not keep it alive.
+    pub(super) fn release(&self, index: usize) -> Option<OwnedFd> {
+        lock(&self.state).entries[index].pin.take()
+    }
+
+    /// Pins a namespace again.
+    pub(super) fn pin_again(&self, index: usize, pin: OwnedFd) {
+        lock(&self.state).entries[index].pin = Some(pin);
     }
 
     /// Returns why a namespace is not pinned.
@@ -190,24 +203,36 @@ impl Known {
     }
 }
 
-/// Puts the soft limit of open files back when dropped.
-pub(super) struct RaisedLimit {
-    before: Rlimit,
-}
+/// Puts the soft limit of open files back when dropped; of several scans at a time, the last one.
+pub(super) struct RaisedLimit(());
+
+/// How many scans are under way, and what the limit was before the first.
+static RAISED: Mutex<(usize, Option<Rlimit>)> = Mutex::new((0, None));
 
 impl RaisedLimit {
     /// Raises the soft limit of open files to the hard one. Where that is refused the limit stays, and fewer
     /// namespaces can be pinned.
     pub(super) fn raise() -> Self {
-        let before = getrlimit(Resource::Nofile);
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
-        Self { before }
+        let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+        if raised.0 == 0 {
+            let before = getrlimit(Resource::Nofile);
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
+            raised.1 = Some(before);
+        }
+        raised.0 += 1;
+        Self(())
     }
 }
 
 impl Drop for RaisedLimit {
     fn drop(&mut self) {
-        // It was allowed before, so lowering it back cannot be refused.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: self.before.current, maximum: self.before.maximum });
+        let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+        raised.0 -= 1;
+        if raised.0 == 0
+            && let Some(before) = raised.1.take()
+        {
+            // It was allowed before, so lowering it back cannot be refused.
+            let _ = setrlimit(Resource::Nofile, before);
+        }
     }
 }

@@ -75,9 +75,16 @@ impl Scope {
         }
     }
 
-    /// The kinds that must be read of processes: mount namespaces also where their mount tables are wanted.
+    /// The kinds that must be read: mount namespaces also where their mount tables are wanted, and every kind for what
+    /// user namespaces own.
     pub(super) fn kinds_to_read(&self) -> KindSet {
-        if self.bind_mounts { self.kinds.with(NamespaceKind::Mnt) } else { self.kinds }
+        if self.hierarchy && self.kinds.contains(NamespaceKind::User) {
+            KindSet::ALL
+        } else if self.bind_mounts {
+            self.kinds.with(NamespaceKind::Mnt)
+        } else {
+            self.kinds
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, RawFd};
 use rustix::fs::{FileType, Statx};
 
 use super::Scope;
+use super::descriptors::{duplicate, hide};
 use super::worker::{Visit, Worker};
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};
-use crate::sys::{pidfd, socket};
+use crate::sys::socket;
 
 /// Tells whether a descriptor may answer for a network namespace: a socket, or where rare holders are asked for
 /// /dev/net/tun, whose descriptors are sockets at heart.
@@ -23,25 +24,23 @@ pub(super) fn is_one(stat: &Statx, scope: &Scope) -> bool {
 /// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
 /// there the process itself is what holds it.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
-    if !worker.scope.kinds.contains(NamespaceKind::Net) {
+    if !worker.kinds.contains(NamespaceKind::Net) {
         return;
     }
-    // Nothing below /proc leads to a socket, so there is no other way.
-    let duplicate = visit.pidfd.as_ref().and_then(|pidfd| pidfd::getfd(pidfd.as_fd(), fd));
-    let Some(duplicate) = duplicate else { return worker.hide(Subject::Socket, Why::Unsupported) };
-    let namespace = duplicate.and_then(|socket| socket::network_namespace(socket.as_fd()));
-    let place = match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
-        Ok(place) => place,
-        Err(error) => {
-            let why = Why::of_errno(error.raw_os_error().unwrap_or_default());
-            // EBADF: closed meanwhile. ESRCH: the process ended.
-            if !matches!(why, Why::Failed(_)) && visit.hidden.is_none() {
-                worker.hide(Subject::Socket, why);
-            }
-            return;
-        }
+    // Nothing below /proc leads to a socket, so there is no other way than a duplicate.
+    let duplicate = match duplicate(visit, fd) {
+        None if visit.hidden.is_some() => return,
+        None if !worker.proc.is_of_our_pid_namespace() => return worker.hide(Subject::Socket, Why::ForeignProc),
+        None => return worker.hide(Subject::Socket, Why::Unsupported),
+        Some(duplicate) => duplicate,
     };
-    if visit.process.links[NamespaceKind::Net as usize] != Observed::Known(place.id) {
-        worker.hold(place, Holder::Socket { pid: visit.process.pid, fd });
+    // ENOTTY: it is another file by now, or a socket that does not answer.
+    let namespace = duplicate.and_then(|socket| socket::network_namespace(socket.as_fd()));
+    match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
+        Ok(place) if visit.process.links[NamespaceKind::Net as usize] != Observed::Known(place.id) => {
+            worker.hold(place, Holder::Socket { pid: visit.process.pid, fd });
+        }
+        Ok(_) => {}
+        Err(error) => hide(worker, visit, Subject::Socket, &error),
     }
 }

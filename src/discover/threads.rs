@@ -1,27 +1,38 @@
 //! Threads in other namespaces than their process: setns(2) and unshare(2) act on one thread.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::processes::{other_threads, read_link};
 use super::worker::{Visit, Worker};
 use crate::kind::NamespaceLink;
 use crate::model::{Holder, Observed, Subject, Why};
 
-/// Counts the threads of one process and enters those that differ from it.
+/// Counts the threads of one process and enters those that differ from it; unasked, only where the leader has ended,
+/// because then one thread's namespaces stand for the process's.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     let pid = visit.process.pid;
-    let tids = other_threads(worker, pid);
-    let leader = u32::from(!visit.process.leader_ended);
+    if !worker.scope.threads && visit.process.living_thread.is_none() {
+        return;
+    }
+    let tids = match other_threads(worker, pid) {
+        Ok(tids) => tids,
+        Err(error) => {
+            let why = Why::of_errno(error.raw_os_error().unwrap_or_default());
+            visit.process.threads = Observed::Hidden(why);
+            if visit.hidden.is_none() && !matches!(why, Why::Failed(_)) {
+                worker.hide(Subject::Threads, why);
+            }
+            return;
+        }
+    };
+    let leader = u32::from(visit.process.living_thread.is_none());
     visit.process.threads = Observed::Known(tids.len() as u32 + leader);
     if visit.hidden.is_some() {
         return;
     }
     for tid in tids {
-        let path = format!("{pid}/task/{tid}/ns");
         // A thread that vanishes is no loss.
-        let Ok(directory) = rustix::fs::openat(worker.proc, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
-            continue;
-        };
+        let Ok(directory) = worker.proc.open_at(&format!("{pid}/task/{tid}/ns"), OFlags::PATH) else { continue };
         let (kinds, rare) = (worker.kinds, worker.scope.rare_holders);
         let wanted =
             |link: &NamespaceLink| kinds.contains(link.kind()) && (rare || matches!(link, NamespaceLink::Own(_)));

@@ -1,7 +1,7 @@
 //! The part of a scan that looks at one process after the other, shared out to two threads.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::open_files::OpenFiles;
@@ -27,8 +27,8 @@ pub(super) struct Worker<'a> {
     pub(super) registry: &'a Registry,
     /// The kinds to read of processes.
     pub(super) kinds: KindSet,
-    /// Our own process, and the descriptors it had before the scan opened its own.
-    pub(super) me: Pid,
+    /// Our own process as /proc numbers it, and the descriptors it had before the scan opened its own.
+    pub(super) me: Option<Pid>,
     pub(super) inherited: &'a HashSet<RawFd>,
     /// The device of pidfds, where the kernel gives them one of their own (since Linux 6.9).
     pub(super) pidfd_device: Option<u64>,
@@ -63,13 +63,10 @@ pub(super) struct Visit {
 
 impl<'a> Worker<'a> {
     fn new(scope: &'a Scope, proc: &'a Proc, registry: &'a Registry, inherited: &'a HashSet<RawFd>) -> Self {
-        let me = std::process::id() as Pid;
         // Before Linux 6.9 pidfds share their device with every other anonymous file.
-        let pidfd_device = pidfd::open(me)
+        let pidfd_device = pidfd::open(std::process::id() as Pid)
             .and_then(Result::ok)
-            .and_then(|pidfd| {
-                rustix::fs::fstatfs(&pidfd).is_ok_and(|fs| fs.f_type as u64 == PIDFS_MAGIC).then_some(pidfd)
-            })
+            .filter(|pidfd| pidfd::is_pidfd(pidfd.as_fd()))
             .and_then(|pidfd| rustix::fs::fstat(&pidfd).ok())
             .map(|stat| stat.st_dev);
         Self {
@@ -77,7 +74,7 @@ impl<'a> Worker<'a> {
             proc,
             registry,
             kinds: scope.kinds_to_read(),
-            me,
+            me: proc.own_pid(),
             inherited,
             pidfd_device,
             buffer: Vec::with_capacity(4096),
@@ -134,9 +131,6 @@ impl<'a> Worker<'a> {
         self.gathered.hidden.add(subject, why);
     }
 }
-
-/// `PID_FS_MAGIC` of statfs(2).
-const PIDFS_MAGIC: u64 = 0x5049_4446;
 
 /// Looks at every process with every source that wants to.
 pub(super) fn visit_all(

@@ -1,7 +1,6 @@
 //! What a scan could not see, counted per reason.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::Why;
 
@@ -11,6 +10,8 @@ use super::Why;
 pub enum Subject {
     /// A process, or some of its namespaces.
     Process,
+    /// Processes that `/proc` does not even list (its mount option `hidepid`); how many cannot be known.
+    UnlistedProcesses,
     /// The descriptors of a process.
     Descriptors,
     /// A socket: its network namespace.
@@ -32,6 +33,7 @@ impl Subject {
     pub fn key(self) -> &'static str {
         match self {
             Self::Process => "processes",
+            Self::UnlistedProcesses => "unlisted_processes",
             Self::Descriptors => "descriptors",
             Self::Socket => "sockets",
             Self::Threads => "threads",
@@ -43,18 +45,20 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Process => "processes",
-            Self::Descriptors => "processes' descriptors",
-            Self::Socket => "sockets",
-            Self::Threads => "processes' threads",
-            Self::MountTable => "mount tables",
-            Self::MountLine => "malformed lines of mount tables",
-            Self::Chroot => "mount tables in part",
-            Self::MountNamespaces => "mount namespaces without processes",
-        })
+impl Subject {
+    /// Returns the words for one and for several.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Process => ("process", "processes"),
+            Self::UnlistedProcesses => ("processes that /proc does not list", "processes that /proc does not list"),
+            Self::Descriptors => ("process's descriptors", "processes' descriptors"),
+            Self::Socket => ("socket", "sockets"),
+            Self::Threads => ("process's threads", "processes' threads"),
+            Self::MountTable => ("mount table", "mount tables"),
+            Self::MountLine => ("malformed line of mount tables", "malformed lines of mount tables"),
+            Self::Chroot => ("mount table in part", "mount tables in part"),
+            Self::MountNamespaces => ("mount namespaces without processes", "mount namespaces without processes"),
+        }
     }
 }
 

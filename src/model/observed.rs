@@ -30,6 +30,8 @@ pub enum Why {
     NotAsked,
     /// A zombie has let go of it: only the user and pid namespace of a zombie can be read.
     Zombie,
+    /// Our `/proc` shows another pid namespace, so its numbers mean nothing to the calls that would tell.
+    ForeignProc,
     /// No path leads to it from where we are.
     Unreachable,
     /// The kernel answered with this errno.
@@ -84,6 +86,7 @@ impl Why {
             Self::NoDescriptors => "no_descriptors",
             Self::NotAsked => "not_asked",
             Self::Zombie => "zombie",
+            Self::ForeignProc => "foreign_proc",
             Self::Unreachable => "unreachable",
             Self::Failed(_) => "failed",
         }
@@ -99,6 +102,7 @@ impl fmt::Display for Why {
             Self::NoDescriptors => "no file descriptor left",
             Self::NotAsked => "not asked for",
             Self::Zombie => "a zombie has let go of it",
+            Self::ForeignProc => "our /proc shows another pid namespace",
             Self::Unreachable => "no path leads there",
             Self::Failed(errno) => return std::io::Error::from_raw_os_error(*errno).fmt(f),
         };

@@ -13,8 +13,8 @@ pub struct Process {
     pub(crate) links: [Observed<NamespaceId>; NamespaceLink::COUNT],
     /// How many threads it has, if the scope asked.
     pub threads: Observed<u32>,
-    /// Whether the leader thread has ended while others live; its namespaces are then those of the first that lives.
-    pub leader_ended: bool,
+    /// Where the leader thread has ended while others live: the first that lives. The process's namespaces are then its.
+    pub living_thread: Option<Pid>,
     /// What else is known of it, if the scope asked.
     pub details: Observed<Box<Details>>,
 }
@@ -36,8 +36,16 @@ impl Process {
             pid,
             links: [Observed::Hidden(Why::NotAsked); NamespaceLink::COUNT],
             threads: Observed::Hidden(Why::NotAsked),
-            leader_ended: false,
+            living_thread: None,
             details: Observed::Hidden(Why::NotAsked),
+        }
+    }
+
+    /// Returns the directory below /proc that speaks for the process: its own, or that of the thread that still lives.
+    pub(crate) fn proc_path(&self) -> String {
+        match self.living_thread {
+            None => self.pid.to_string(),
+            Some(tid) => format!("{}/task/{tid}", self.pid),
         }
     }
 

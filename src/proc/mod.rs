@@ -11,7 +11,6 @@ pub mod net;
 pub mod stat;
 pub mod status;
 
-use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -27,7 +26,7 @@ pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 #[derive(Debug)]
 pub struct Proc {
     dir: OwnedFd,
-    ours: bool,
+    own_pid: Option<Pid>,
 }
 
 impl Proc {
@@ -43,24 +42,23 @@ impl Proc {
         if statfs.f_type as u64 != PROC_SUPER_MAGIC {
             return Err(Error::new(ErrorKind::Unsupported, "/proc is no procfs").with_hint(hint));
         }
-        let mut proc = Self { dir, ours: false };
-        proc.ours = proc.own_pid() == Some(rustix::process::getpid().as_raw_nonzero().get());
-        Ok(proc)
+        let own = rustix::fs::readlinkat(&dir, "self", Vec::new()).ok();
+        let own_pid = own.and_then(|link| link.to_str().ok()?.parse().ok());
+        Ok(Self { dir, own_pid })
     }
 
     /// Returns the number this procfs knows us by; `None` if its pid namespace does not contain us.
-    fn own_pid(&self) -> Option<Pid> {
-        let link = rustix::fs::readlinkat(&self.dir, "self", Vec::new()).ok()?;
-        link.to_str().ok()?.parse().ok()
+    pub fn own_pid(&self) -> Option<Pid> {
+        self.own_pid
     }
 
     /// Tells whether it shows our own pid namespace. If not (after `unshare --pid` without a new /proc), its numbers
     /// mean nothing to pidfd_open(2) and kill(2).
     pub fn is_of_our_pid_namespace(&self) -> bool {
-        self.ours
+        self.own_pid == Some(rustix::process::getpid().as_raw_nonzero().get())
     }
 
-    /// Returns the ids of all processes, ascending.
+    /// Returns the ids of all processes that it shows, ascending.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -77,13 +75,39 @@ impl Proc {
         read().map_err(|error| Error::system("cannot list /proc", error))
     }
 
-    /// Opens `/proc/PID/NAME` for reading.
+    /// Tells whether it hides the processes of other users from those without privileges (the mount option `hidepid`,
+    /// proc(5)), so that [`pids`](Self::pids) cannot even count them.
+    pub fn hides_processes(&self) -> bool {
+        let mut text = Vec::new();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let read = rustix::fs::openat(&self.dir, "self/mountinfo", flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|file| read_to_end(file.as_fd(), &mut text));
+        let mounts = if read.is_ok() { mountinfo::parse(&text).mounts } else { Vec::new() };
+        // The last mount on a path is the one that is seen.
+        let here = mounts.iter().rev().find(|mount| mount.mount_point == b"/proc" && mount.fs_type == b"proc");
+        here.is_some_and(|mount| {
+            let mut options = mount.super_options.split(|byte| *byte == b',');
+            options.any(|option| {
+                matches!(option, b"hidepid=invisible" | b"hidepid=ptraceable" | b"hidepid=2" | b"hidepid=4")
+            })
+        })
+    }
+
+    /// Opens `/proc/PID/NAME`.
     ///
     /// # Errors
     /// ENOENT or ESRCH: the process is gone. EACCES: no ptrace rights.
     pub fn open_file(&self, pid: Pid, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        let path = PidPath::new(pid, name);
-        Ok(rustix::fs::openat(&self.dir, path.as_str(), flags | OFlags::CLOEXEC, Mode::empty())?)
+        self.open_at(&format!("{pid}/{name}"), flags)
+    }
+
+    /// Opens a path below it.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub fn open_at(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Reads `/proc/PID/NAME` whole into `buffer`, replacing what it held.
@@ -91,7 +115,15 @@ impl Proc {
     /// # Errors
     /// As [`open_file`](Self::open_file), and of read(2): ESRCH where the process ends meanwhile.
     pub fn read(&self, pid: Pid, name: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let file = self.open_file(pid, name, OFlags::RDONLY)?;
+        self.read_at(&format!("{pid}/{name}"), buffer)
+    }
+
+    /// Reads the file at a path below it whole into `buffer`, replacing what it held.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_at(&self, path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let file = self.open_at(path, OFlags::RDONLY)?;
         read_to_end(file.as_fd(), buffer)
     }
 
@@ -100,29 +132,13 @@ impl Proc {
     /// # Errors
     /// As [`open_file`](Self::open_file).
     pub fn read_link(&self, pid: Pid, name: &str) -> io::Result<Vec<u8>> {
-        let path = PidPath::new(pid, name);
-        Ok(rustix::fs::readlinkat(&self.dir, path.as_str(), Vec::new())?.into_bytes())
+        Ok(rustix::fs::readlinkat(&self.dir, format!("{pid}/{name}"), Vec::new())?.into_bytes())
     }
 }
 
 impl AsFd for Proc {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-}
-
-/// `PID/NAME`, put together without allocating where it is short.
-struct PidPath(String);
-
-impl PidPath {
-    fn new(pid: Pid, name: &str) -> Self {
-        let mut path = String::with_capacity(12 + name.len());
-        let _ = write!(path, "{pid}/{name}");
-        Self(path)
-    }
-
-    fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -1,14 +1,14 @@
 //! What a mount, a bind or a move does, in every namespace.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use super::forest::{Forest, MountRef, Node, Place};
 use super::groups::{GroupId, Groups};
 use super::lock::Lock;
-use super::path::{is_within, join, strip};
-use crate::model::{Device, Observed};
+use super::path::is_within;
+use super::source::{Template, without_namespace_files};
+use crate::model::Observed;
 
 /// What is put somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,20 +104,6 @@ pub struct Arrival {
     pub covered_by: Option<MountRef>,
 }
 
-/// A mount of the tree that is put somewhere, before it has a place.
-#[derive(Clone)]
-struct Template<'a> {
-    /// Its parent within the tree, and where on it.
-    parent: Option<(usize, Cow<'a, [u8]>)>,
-    device: Option<Device>,
-    root: Cow<'a, [u8]>,
-    shared: Option<GroupId>,
-    master: Option<GroupId>,
-    unbindable: bool,
-    lock: Lock,
-    namespace_file: bool,
-}
-
 /// The copies made in one peer group: the group of each mount of the tree there.
 type CopyGroups = Vec<Option<GroupId>>;
 
@@ -188,127 +174,6 @@ impl<'a> Forest<'a> {
         });
         let arrivals = arrivals.collect();
         Ok(Prediction { after, arrivals })
-    }
-
-    /// Returns the tree that `what` puts somewhere.
-    fn tree_of(&self, what: &What) -> Result<Vec<Template<'a>>, Refusal> {
-        match what {
-            What::New => Ok(vec![Template {
-                parent: None,
-                device: None,
-                root: Cow::Borrowed(b"/"),
-                shared: None,
-                master: None,
-                unbindable: false,
-                lock: Lock::No,
-                namespace_file: false,
-            }]),
-            What::Bind(source) => {
-                let covers_locked = self.children_below(source).any(|child| self.node(child).lock == Lock::Yes);
-                if self.node(source.mount).unbindable {
-                    return Err(Refusal::Unbindable);
-                }
-                if covers_locked {
-                    return Err(Refusal::CoversLocked);
-                }
-                Ok(vec![self.template(source.mount, source.inside.clone().into(), None, Lock::No)])
-            }
-            What::BindTree(source) => {
-                if self.node(source.mount).unbindable {
-                    return Err(Refusal::Unbindable);
-                }
-                self.copy_tree(source)
-            }
-            What::Move(top) => Ok(self.moved_tree(*top)?),
-        }
-    }
-
-    fn template(
-        &self,
-        mount: MountRef,
-        root: Cow<'a, [u8]>,
-        parent: Option<(usize, Cow<'a, [u8]>)>,
-        lock: Lock,
-    ) -> Template<'a> {
-        let node = self.node(mount);
-        let namespace_file =
-            root.starts_with(b"mnt:[") && self.mount(mount).is_some_and(|mount| mount.fs_type == b"nsfs");
-        Template {
-            parent,
-            device: node.device,
-            root,
-            shared: node.shared,
-            master: node.master,
-            unbindable: node.unbindable,
-            lock,
-            namespace_file,
-        }
-    }
-
-    fn children_below(&self, place: &Place) -> impl Iterator<Item = MountRef> {
-        self.mounts().filter(move |child| {
-            let node = self.node(*child);
-            node.parent == Some(place.mount) && is_within(&node.at, &place.inside)
-        })
-    }
-
-    /// Copies what is seen at a place with all mounts below; unbindable ones are left out with what is on them.
-    fn copy_tree(&self, source: &Place) -> Result<Vec<Template<'a>>, Refusal> {
-        let children = self.children_of_all();
-        let mut tree = vec![self.template(source.mount, source.inside.clone().into(), None, Lock::No)];
-        let mut from = vec![source.mount];
-        let mut index = 0;
-        while index < tree.len() {
-            for child in &children[from[index].index()] {
-                let node = self.node(*child);
-                if !is_within(&node.at, &tree[index].root) {
-                    continue;
-                }
-                if node.unbindable {
-                    if node.lock == Lock::Yes {
-                        return Err(Refusal::UnbindableLocked);
-                    }
-                    continue;
-                }
-                tree.push(self.template(*child, node.root.clone(), Some((index, node.at.clone())), node.lock));
-                from.push(*child);
-            }
-            index += 1;
-        }
-        Ok(tree)
-    }
-
-    /// Returns a mount and all that is on it, parents first.
-    pub(super) fn subtree(&self, top: MountRef) -> Vec<MountRef> {
-        let children = self.children_of_all();
-        let mut tree = vec![top];
-        let mut index = 0;
-        while index < tree.len() {
-            tree.extend(&children[tree[index].index()]);
-            index += 1;
-        }
-        tree
-    }
-
-    fn moved_tree(&self, top: MountRef) -> Result<Vec<Template<'a>>, Refusal> {
-        let node = self.node(top);
-        let parent = node.parent.ok_or(Refusal::MovesRoot)?;
-        if node.lock == Lock::Yes {
-            return Err(Refusal::Locked);
-        }
-        if self.node(parent).shared.is_some() {
-            return Err(Refusal::FromShared);
-        }
-        let members = self.subtree(top);
-        let places: HashMap<MountRef, usize> =
-            members.iter().enumerate().map(|(place, mount)| (*mount, place)).collect();
-        let template = |mount: &MountRef| {
-            let node = self.node(*mount);
-            let parent = node.parent.filter(|_| *mount != top).and_then(|parent| places.get(&parent));
-            let lock = if *mount == top { Lock::No } else { node.lock };
-            self.template(*mount, node.root.clone(), parent.map(|parent| (*parent, node.at.clone())), lock)
-        };
-        Ok(members.iter().map(template).collect())
     }
 
     /// Finds where copies are made, and in which groups they are.
@@ -452,40 +317,5 @@ impl NewGroups {
     fn next(&mut self) -> GroupId {
         self.0 += 1;
         GroupId::New(self.0 - 1)
-    }
-}
-
-/// A tree without some of its mounts, and which mount of the whole tree each is.
-struct Pruned<'a> {
-    mounts: Vec<Template<'a>>,
-    originals: Vec<usize>,
-}
-
-fn without_namespace_files(tree: Vec<Template<'_>>) -> Pruned<'_> {
-    let mut pruned = Pruned { mounts: Vec::with_capacity(tree.len()), originals: Vec::with_capacity(tree.len()) };
-    let mut places = vec![None; tree.len()];
-    for (index, mut mount) in tree.into_iter().enumerate() {
-        mount.parent = match mount.parent {
-            None => None,
-            Some((parent, at)) => match places[parent] {
-                Some(parent) => Some((parent, at)),
-                None => continue,
-            },
-        };
-        if mount.namespace_file {
-            continue;
-        }
-        places[index] = Some(pruned.mounts.len());
-        pruned.originals.push(index);
-        pruned.mounts.push(mount);
-    }
-    pruned
-}
-
-impl Forest<'_> {
-    /// Returns the place that a path below a mount leads to, in that mount itself.
-    pub fn place_below(&self, mount: MountRef, path: &[u8]) -> Option<Place> {
-        let rest = strip(path, &self.mount_point(mount))?.to_vec();
-        Some(Place { mount, inside: join(&self.node(mount).root, &rest) })
     }
 }

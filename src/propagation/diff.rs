@@ -1,11 +1,11 @@
 //! Two mount tables compared. Ids, group numbers and device numbers are accidents and never make a difference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::exchange::Direction;
 use super::forest::{Forest, MountRef};
 use super::groups::Groups;
-use crate::model::Mount;
+use crate::model::{Device, Mount};
 
 /// A difference between two mount tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +108,8 @@ pub struct Connection {
 
 /// Compares two namespaces of a forest; differences ascend by path.
 pub fn diff(forest: &Forest<'_>, a: usize, b: usize) -> Vec<Difference> {
-    let (mut by_path, mut only_a, mut only_b) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut by_path, mut only_a, mut only_b): (Vec<(MountRef, MountRef)>, Vec<MountRef>, Vec<MountRef>) =
+        (Vec::new(), Vec::new(), Vec::new());
     let (stacks_a, stacks_b) = (stacks(forest, a), stacks(forest, b));
     let paths: BTreeSet<&[u8]> = stacks_a.keys().chain(stacks_b.keys()).copied().collect();
     for path in paths {
@@ -130,20 +131,31 @@ pub fn diff(forest: &Forest<'_>, a: usize, b: usize) -> Vec<Difference> {
             differences.push((path(forest, a), Difference::Changed { a, b, changes }));
         }
     }
+    // The same part of the same filesystem at another place.
+    let mut by_content: HashMap<_, VecDeque<MountRef>> = HashMap::new();
+    for b in only_b {
+        by_content.entry(content(forest, b)).or_default().push_back(b);
+    }
     for a in only_a {
-        let moved = only_b.iter().position(|b| is_same(forest, a, *b));
+        let moved = by_content.get_mut(&content(forest, a)).and_then(VecDeque::pop_front);
         let difference = match moved {
-            Some(index) => {
-                let b = only_b.remove(index);
-                Difference::Moved { a, b, changes: changes(forest, a, b) }
-            }
+            Some(b) => Difference::Moved { a, b, changes: changes(forest, a, b) },
             None => Difference::OnlyInA(a),
         };
         differences.push((path(forest, a), difference));
     }
-    differences.extend(only_b.into_iter().map(|b| (path(forest, b), Difference::OnlyInB(b))));
-    differences.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let only_b = by_content.into_values().flatten();
+    differences.extend(only_b.map(|b| (path(forest, b), Difference::OnlyInB(b))));
+    differences.sort_by(|one, other| (&one.0, order(&one.1)).cmp(&(&other.0, order(&other.1))));
     differences.into_iter().map(|(_, difference)| difference).collect()
+}
+
+/// Where differences at one path stand among each other.
+fn order(difference: &Difference) -> MountRef {
+    match difference {
+        Difference::OnlyInA(mount) | Difference::OnlyInB(mount) => *mount,
+        Difference::Moved { a, .. } | Difference::Changed { a, .. } => *a,
+    }
 }
 
 /// Returns the groups by which events go between two namespaces of a forest.
@@ -172,7 +184,7 @@ fn pair(forest: &Forest<'_>, a: &[MountRef], b: &[MountRef]) -> Vec<(Option<Moun
     let mut left = Vec::new();
     let mut pairs = Vec::new();
     for mount in a {
-        match rest.iter().position(|other| is_same(forest, *mount, *other)) {
+        match rest.iter().position(|other| content(forest, *mount) == content(forest, *other)) {
             Some(index) => pairs.push((Some(*mount), Some(rest.remove(index)))),
             None => left.push(*mount),
         }
@@ -188,10 +200,10 @@ fn pair(forest: &Forest<'_>, a: &[MountRef], b: &[MountRef]) -> Vec<(Option<Moun
     pairs
 }
 
-/// Tells whether two mounts show the same part of the same filesystem.
-fn is_same(forest: &Forest<'_>, a: MountRef, b: MountRef) -> bool {
-    let (a, b) = (forest.node(a), forest.node(b));
-    a.device == b.device && a.root == b.root
+/// Returns what a mount shows: which part of which filesystem.
+fn content<'a>(forest: &'a Forest<'_>, mount: MountRef) -> (Option<Device>, &'a [u8]) {
+    let node = forest.node(mount);
+    (node.device, &node.root)
 }
 
 fn changes(forest: &Forest<'_>, a: MountRef, b: MountRef) -> Vec<Change> {

@@ -61,7 +61,7 @@ pub struct Node<'a> {
 type Children<'a> = HashMap<(MountRef, Cow<'a, [u8]>), MountRef>;
 
 /// All mounts of some mount namespaces.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Forest<'a> {
     pub(super) tables: &'a [MountTable],
     pub(super) nodes: Vec<Node<'a>>,
@@ -69,6 +69,13 @@ pub struct Forest<'a> {
     pub(super) first: Vec<usize>,
     /// What is mounted where; made when first asked for.
     children: OnceCell<Children<'a>>,
+}
+
+impl Clone for Forest<'_> {
+    fn clone(&self) -> Self {
+        // Who clones a forest wants to rearrange it, and then what is mounted where must be found anew.
+        Self { tables: self.tables, nodes: self.nodes.clone(), first: self.first.clone(), children: OnceCell::new() }
+    }
 }
 
 impl<'a> Forest<'a> {
@@ -111,6 +118,16 @@ impl<'a> Forest<'a> {
     /// Returns a mount.
     pub fn node(&self, mount: MountRef) -> &Node<'a> {
         &self.nodes[mount.index()]
+    }
+
+    /// Returns how many mounts it has.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Tells whether it has no mount at all.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 
     /// Returns every mount, those a prediction added last.
@@ -231,6 +248,12 @@ impl<'a> Forest<'a> {
             (mount, inside) = (parent, &node.at);
         }
         path
+    }
+
+    /// Returns the place that a path below a mount leads to, in that mount itself.
+    pub fn place_below(&self, mount: MountRef, path: &[u8]) -> Option<Place> {
+        let rest = strip(path, &self.mount_point(mount))?.to_vec();
+        Some(Place { mount, inside: join(&self.node(mount).root, &rest) })
     }
 
     /// Returns where a mount stands.

@@ -22,8 +22,8 @@ impl Forest<'_> {
     /// Infers what is locked.
     ///
     /// A namespace copied for another user namespace has all its mounts locked. They were made in one go, so their
-    /// unique ids follow the root's without a gap; what came later, by its own processes or as the top of a tree that
-    /// propagated there, is not locked. What came inside such a tree is; it may be taken for an own mount.
+    /// unique ids follow the root's without a gap. What came later onto one of these, by its own processes or as the top
+    /// of a tree that propagated there, is not locked; what stands on that may be, if it came inside such a tree.
     pub(super) fn infer_locks(&mut self) {
         for (namespace, table) in self.tables.iter().enumerate() {
             let first = self.first[namespace];
@@ -37,9 +37,8 @@ impl Forest<'_> {
                 let lock = match (&copied, mount.unique_id) {
                     (Some(copied), Some(id)) if copied.contains(&id) => Lock::Yes,
                     (Some(copied), Some(_)) => {
-                        let parent = &table.mounts[parent.index() - first];
-                        let came_alone = parent.unique_id.is_some_and(|id| copied.contains(&id));
-                        if mount.master.is_none() || came_alone { Lock::No } else { Lock::Maybe }
+                        let below = table.mounts[parent.index() - first].unique_id;
+                        if below.is_some_and(|id| copied.contains(&id)) { Lock::No } else { Lock::Maybe }
                     }
                     _ => Lock::Maybe,
                 };

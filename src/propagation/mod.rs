@@ -12,6 +12,7 @@ mod forest;
 mod groups;
 mod lock;
 mod path;
+mod source;
 mod unmount;
 
 pub use attach::{Arrival, Prediction, Refusal, What};

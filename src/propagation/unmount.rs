@@ -86,16 +86,21 @@ impl<'a> Forest<'a> {
         }
         // What is locked goes only with its parent, so each that stays can make its own children stay.
         loop {
-            let locked = candidates.iter().find(|candidate| {
+            let is_held = |candidate: &&MountRef| {
                 let node = self.node(**candidate);
                 going.contains(candidate)
                     && node.lock == Lock::Yes
                     && !unlocked.contains(candidate)
                     && node.parent.is_none_or(|parent| !going.contains(&parent))
-            });
-            let Some(locked) = locked else { break };
-            going.remove(locked);
-            stays.push((*locked, Stay::Locked));
+            };
+            let held: Vec<MountRef> = candidates.iter().filter(is_held).copied().collect();
+            if held.is_empty() {
+                break;
+            }
+            for mount in held {
+                going.remove(&mount);
+                stays.push((mount, Stay::Locked));
+            }
         }
         let goes: Vec<MountRef> =
             asked.iter().chain(&candidates).filter(|mount| going.contains(mount)).copied().collect();

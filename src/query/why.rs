@@ -234,8 +234,9 @@ fn release(snapshot: &Snapshot, holder: &Holder) -> Release {
 fn file_of(snapshot: &Snapshot, id: NamespaceId) -> Option<Vec<u8>> {
     let namespace = snapshot.namespace(id)?;
     let kind = namespace.kind;
-    if let Some(pid) = namespace.members.iter().find(|pid| !is_zombie(snapshot, **pid)) {
-        return Some(format!("/proc/{pid}/ns/{kind}").into_bytes());
+    let mut members = namespace.members.iter().filter(|pid| !is_zombie(snapshot, **pid));
+    if let Some(process) = members.find_map(|pid| snapshot.process(*pid)) {
+        return Some(format!("/proc/{}/ns/{kind}", process.proc_path()).into_bytes());
     }
     namespace.holders.iter().find_map(|holder| match holder {
         Holder::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{kind}").into_bytes()),

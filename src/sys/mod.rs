@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
+pub(crate) mod handle;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;

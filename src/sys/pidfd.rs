@@ -19,17 +19,9 @@ const GET_NAMESPACE_REQUESTS: [u32; NamespaceLink::COUNT] =
     [0xff01, 0xff02, 0xff03, 0xff04, 0xff05, 0xff07, 0xff09, 0xff0a, 0xff06, 0xff08];
 const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
 
-/// `PIDFD_THREAD` of pidfd_open(2), since Linux 6.9.
-const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
-
 /// Opens a pidfd of process `pid`; `None` before Linux 5.3.
 pub(crate) fn open(pid: Pid) -> Option<io::Result<OwnedFd>> {
     open_with(pid, 0)
-}
-
-/// Opens a pidfd of thread `tid`; `None` before Linux 5.3, EINVAL before 6.9.
-pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
-    open_with(tid, PIDFD_THREAD)
 }
 
 fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
@@ -40,6 +32,20 @@ fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     })
+}
+
+/// Opens a pidfd of one thread, which may be another than its process's leader; `None` before Linux 6.9.
+pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
+    // EINVAL: a kernel without PIDFD_THREAD.
+    open_with(tid, libc::O_EXCL)
+        .filter(|opened| !matches!(opened, Err(error) if error.raw_os_error() == Some(libc::EINVAL)))
+}
+
+/// Tells whether a descriptor is a pidfd of a kernel that gives pidfds a filesystem of their own (since Linux 6.9).
+pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> bool {
+    /// `PID_FS_MAGIC` of statfs(2).
+    const PIDFS_MAGIC: u64 = 0x5049_4446;
+    rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type as u64 == PIDFS_MAGIC)
 }
 
 /// Opens the namespace that `link` of the process leads to; `None` before Linux 6.11. EACCES: no ptrace rights.

@@ -59,14 +59,15 @@ fn is_absence(error: &io::Error) -> bool {
 /// assert_eq!((pidfd.since, pidfd.fallback), ("5.3", "/proc/PID"));
 /// ```
 pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
-    use super::{nsfs, pidfd, statmount};
-    let all: [&'static Interface; 7] = [
+    use super::{handle, nsfs, pidfd, statmount};
+    let all: [&'static Interface; 8] = [
         &pidfd::OPEN,
         &pidfd::GET_NAMESPACE,
         &pidfd::GET_INFO,
         &pidfd::GETFD,
         &nsfs::GET_ID,
         &nsfs::MNT_GET_NEXT,
+        &handle::HANDLE,
         &statmount::STATMOUNT,
     ];
     all.into_iter()

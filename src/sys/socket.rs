@@ -1,4 +1,4 @@
-//! ioctls on sockets, and the one question to rtnetlink that nstool asks.
+//! ioctls on sockets.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -2,3 +2,6 @@
 
 mod lab;
 mod oracle;
+mod stage;
+mod tally;
+mod verbs;

@@ -2,7 +2,9 @@
 //! compared in every namespace.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -10,49 +12,12 @@ use nstool::discover::MountTables;
 use nstool::propagation::{Forest, GroupId, Groups, Lock, MountRef, Place, Prediction, Refusal, What};
 
 use super::lab::{self, Lab};
+use super::tally::{Random, Tally};
 use crate::common::*;
 use crate::need_root;
 
 /// How many steps a topology is built of.
 const STEPS: usize = 30;
-
-/// A small generator of numbers, so that a seed names one topology (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
-/// What was checked.
-#[derive(Default, Debug)]
-struct Tally {
-    topologies: usize,
-    mounts: usize,
-    moves: usize,
-    unmounts: usize,
-    clones: usize,
-    /// Places in other than the acting mount where something appeared or went.
-    elsewhere: usize,
-    hidden: usize,
-    lifted: usize,
-    stayed: usize,
-    refused: usize,
-    /// Predictions that were incomplete, because a group had no visible member.
-    incomplete: usize,
-    locks_right: usize,
-    locks_open: usize,
-    locks_wrong: usize,
-}
 
 struct Experiment {
     lab: Lab,
@@ -253,7 +218,7 @@ impl Experiment {
         for arrival in &prediction.arrivals {
             let node = expected.node(arrival.top);
             let path = expected.mount_point(arrival.top);
-            let path = Path::new(std::str::from_utf8(&path).unwrap());
+            let path = Path::new(OsStr::from_bytes(&path));
             self.lab.enter(node.namespace, None);
             let landed = lab::open(path).map(lab::mount_id);
             self.lab.leave();
@@ -372,7 +337,13 @@ impl Experiment {
         let lazy = self.random.below(3) == 0;
         self.log.push(format!("in {namespace}: umount lazy={lazy} {:?} {:?}", spot.path, spot.place));
         let predicted = forest.unmount(groups, spot.place.mount, lazy);
-        let result = self.act(namespace, |lab| lab.unmount(&spot.path, lazy));
+        let attempt = || self.act(namespace, |lab| lab.unmount(&spot.path, lazy));
+        // Whoever looks at our descriptors at this moment, as other tests do, keeps what they lead to busy.
+        let result = match &predicted {
+            Ok(_) => try_eventually(|| Some(attempt()).filter(|result| *result != Err(nix::Error::EBUSY))),
+            Err(_) => None,
+        };
+        let result = result.unwrap_or_else(attempt);
         match (predicted, result) {
             (Ok(prediction), Ok(())) => {
                 let tables = self.lab.tables();
@@ -449,6 +420,24 @@ impl Experiment {
         assert_eq!(found, actual.mounts_of(new).count());
     }
 
+    /// Checks that statmount(2) and mountinfo tell the same about every namespace.
+    fn compare_readings(&self) {
+        let told = self.lab.tables();
+        for (namespace, table) in told.tables.into_iter().enumerate() {
+            self.lab.enter(namespace, None);
+            let text = std::fs::read("/proc/thread-self/mountinfo").unwrap();
+            self.lab.leave();
+            let parsed = nstool::proc::mountinfo::parse(&text);
+            assert_eq!(parsed.malformed, 0);
+            let mut mounts = table.mounts;
+            mounts.iter_mut().for_each(|mount| mount.unique_id = None);
+            if mounts != parsed.mounts {
+                let pair = mounts.iter().zip(&parsed.mounts).find(|(told, parsed)| told != parsed);
+                self.wrong(&format!("statmount and mountinfo differ: {pair:#?}"));
+            }
+        }
+    }
+
     fn chroot(&mut self, forest: &Forest<'_>, namespace: usize) {
         self.roots[namespace] = None;
         let relative = self.random_path();
@@ -485,35 +474,20 @@ fn show(forest: &Forest<'_>, mount: MountRef) -> String {
     )
 }
 
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.topologies += other.topologies;
-        self.mounts += other.mounts;
-        self.moves += other.moves;
-        self.unmounts += other.unmounts;
-        self.clones += other.clones;
-        self.elsewhere += other.elsewhere;
-        self.hidden += other.hidden;
-        self.lifted += other.lifted;
-        self.stayed += other.stayed;
-        self.refused += other.refused;
-        self.incomplete += other.incomplete;
-        self.locks_right += other.locks_right;
-        self.locks_open += other.locks_open;
-        self.locks_wrong += other.locks_wrong;
-    }
-}
-
 fn run_topologies(first_seed: u64, count: u64) -> Tally {
     // A thread of its own, since what it changes about itself cannot be undone.
     let thread = std::thread::spawn(move || {
         let directory = TemporaryDirectory::new();
+        // A name that mountinfo must escape, and that is no UTF-8.
+        let path = directory.path().join(OsStr::from_bytes(b"a b\\040\n\xff#"));
+        std::fs::create_dir(&path).unwrap();
         let mut tally = Tally::default();
         for seed in first_seed..first_seed + count {
-            let mut experiment = Experiment::new(directory.path(), seed);
+            let mut experiment = Experiment::new(&path, seed);
             for _ in 0..STEPS {
                 experiment.step();
             }
+            experiment.compare_readings();
             tally.add(&experiment.tally);
         }
         tally

@@ -2,6 +2,7 @@
 
 mod compare;
 mod ls;
+mod mounts;
 mod show;
 mod why;
 
@@ -17,6 +18,7 @@ use crate::render::Terminal;
 pub(crate) enum Command {
     Compare(compare::Args),
     Ls(ls::Args),
+    Mounts(mounts::Args),
     Show(show::Args),
     Why(why::Args),
 }
@@ -27,6 +29,7 @@ impl Command {
         match self {
             Self::Ls(_) | Self::Show(_) | Self::Why(_) => 1,
             Self::Compare(_) => 2,
+            Self::Mounts(args) => args.trouble_code(),
         }
     }
 }
@@ -38,5 +41,6 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Ls(args) => ls::run(args, terminal),
         Command::Show(args) => show::run(args, terminal),
         Command::Why(args) => why::run(args, terminal),
+        Command::Mounts(args) => mounts::run(args, terminal),
     }
 }

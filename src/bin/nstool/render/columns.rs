@@ -40,7 +40,6 @@ pub(crate) enum Cell<'a> {
     Text(Cow<'a, [u8]>),
     /// Several texts, one below the other.
     List(Vec<Cow<'a, [u8]>>),
-    #[expect(dead_code, reason = "the mounts verb has columns of flags")]
     Flag(bool),
 }
 

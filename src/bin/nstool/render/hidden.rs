@@ -7,6 +7,11 @@ use super::{Terminal, report};
 
 /// Says on stderr what a scan could not see; nothing if it saw all.
 pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
+    say_of(snapshot.hidden(), snapshot.processes().len(), terminal);
+}
+
+/// The same of something else than a snapshot, for which `processes` were looked at.
+pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
     let reader = Reader {
         is_root: rustix::process::geteuid().is_root(),
         kernel: procfs::KernelVersion::current().map_or_else(
@@ -14,7 +19,7 @@ pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
             |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
         ),
     };
-    if let Some(line) = line(snapshot.hidden(), snapshot.processes().len(), &reader) {
+    if let Some(line) = line(hidden, processes, &reader) {
         report::note(&line, terminal);
     }
 }
@@ -25,41 +30,51 @@ struct Reader {
     kernel: String,
 }
 
-/// Words what was hidden of `processes` processes, and what would help.
+/// Words what was hidden of `processes` processes, each with its own reason, and what would help.
 fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
     let mut parts = Vec::new();
     for (subject, why, count) in hidden.iter() {
+        let (one, many) = subject.words();
+        let words = if count == 1 { one } else { many };
         let part = match subject {
             // How many there are is just what cannot be seen.
-            Subject::MountNamespaces => subject.to_string(),
-            Subject::Process => format!("{count} of {processes} {subject}"),
-            _ => format!("{count} {subject}"),
+            Subject::MountNamespaces | Subject::UnlistedProcesses => many.to_owned(),
+            Subject::Process => format!("{count} of {processes} {many}"),
+            _ => format!("{count} {words}"),
         };
-        parts.push(match (subject, why) {
-            (_, Why::NotPermitted) => part,
-            (Subject::MountNamespaces, Why::Unsupported) => {
-                format!("{part} (needs Linux 6.12, this is {})", reader.kernel)
+        let reason = match (subject, why) {
+            (Subject::MountNamespaces, Why::Unsupported) => format!("needs Linux 6.12, this is {}", reader.kernel),
+            (Subject::MountNamespaces, Why::NotPermitted) if reader.is_root => {
+                "needs CAP_SYS_ADMIN in the initial user namespace".to_owned()
             }
-            _ => format!("{part} ({why})"),
-        });
+            (Subject::MountTable, Why::Outside) => "mounts outside our chroot".to_owned(),
+            (Subject::UnlistedProcesses, _) => "mounted with hidepid".to_owned(),
+            // ptrace(2): the reader needs every capability that the process has, over the process's user namespace.
+            (_, Why::NotPermitted) if reader.is_root => {
+                "more capabilities than ours, or another user namespace".to_owned()
+            }
+            (_, Why::NotPermitted) => String::new(),
+            (_, why) => why.to_string(),
+        };
+        parts.push(if reason.is_empty() { part } else { format!("{part} ({reason})") });
     }
     if parts.is_empty() {
         return None;
     }
     let refused = hidden.iter().any(|(_, why, _)| why == Why::NotPermitted);
-    let advice = match (refused, reader.is_root) {
-        (true, false) => ": run as root to see them",
-        // ptrace(2): the reader needs every capability that the process has, over the process's user namespace.
-        (true, true) => " (permission denied: more capabilities than ours, or a user namespace beside ours)",
-        (false, _) => "",
-    };
+    let advice = if refused && !reader.is_root { ": run as root to see them" } else { "" };
     Some(format!("hidden: {}{advice}", parts.join(", ")))
 }
 
 /// Returns the `hidden` object of a JSON document: counts by sort and reason.
 pub(crate) fn json(snapshot: &Snapshot) -> Json {
+    json_of(snapshot.hidden())
+}
+
+/// The same of something else than a snapshot.
+pub(crate) fn json_of(hidden: &Hidden) -> Json {
     let mut object = Map::new();
-    for (subject, why, count) in snapshot.hidden().iter() {
+    for (subject, why, count) in hidden.iter() {
         let reasons = object.entry(subject.key()).or_insert_with(|| json!({}));
         reasons[why.key()] = json!(reasons[why.key()].as_u64().unwrap_or_default() + count);
     }
@@ -80,7 +95,11 @@ mod tests {
             hidden.add(Subject::Process, Why::NotPermitted);
         }
         assert_eq!(line(&hidden, 340, &user).unwrap(), "hidden: 12 of 340 processes: run as root to see them");
-        assert!(line(&hidden, 340, &root).unwrap().contains("more capabilities than ours"));
+        assert!(
+            line(&hidden, 340, &root)
+                .unwrap()
+                .ends_with("12 of 340 processes (more capabilities than ours, or another user namespace)")
+        );
         hidden.add(Subject::MountNamespaces, Why::Unsupported);
         assert_eq!(
             line(&hidden, 340, &user).unwrap(),

@@ -1,0 +1,74 @@
+//! File handles of namespaces (name_to_handle_at(2), since Linux 6.18 also for nsfs): a name that does not keep the
+//! namespace alive, and that the kernel never gives to another one.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+use super::probe::Interface;
+
+pub(crate) static HANDLE: Interface =
+    Interface::new("nsfs file handles", "6.18", "a namespace that ended during the scan may be listed");
+
+/// `FD_NSFS_ROOT`: where handles of namespaces are looked up.
+const FD_NSFS_ROOT: RawFd = -10003;
+/// Longer than any handle the kernel makes (MAX_HANDLE_SZ).
+const SPACE: usize = 128;
+
+/// `struct file_handle`.
+#[repr(C)]
+#[derive(Clone)]
+pub(crate) struct Handle {
+    length: u32,
+    kind: i32,
+    bytes: [u8; SPACE],
+}
+
+impl Handle {
+    /// Returns the handle of the namespace behind `fd`; `None` where the kernel has none for namespaces.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Option<io::Result<Self>> {
+        let result = HANDLE.attempt(|| {
+            let mut handle = Self { length: SPACE as u32, kind: 0, bytes: [0; SPACE] };
+            let mut mount_id: libc::c_int = 0;
+            // SAFETY: the path is a string that ends in NUL; the kernel writes at most `length` bytes behind the two
+            // numbers of `handle`, which has room for as many, and one int to `mount_id`.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_name_to_handle_at,
+                    fd.as_raw_fd(),
+                    c"".as_ptr(),
+                    &raw mut handle,
+                    &raw mut mount_id,
+                    libc::AT_EMPTY_PATH,
+                )
+            };
+            check(result as libc::c_int).map(|_| handle)
+        })?;
+        // EOPNOTSUPP: an nsfs without handles.
+        Some(result).filter(|result| !matches!(result, Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP)))
+    }
+
+    /// Opens the namespace. ESTALE: it is gone, or we have no right to open it this way.
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        // SAFETY: the kernel reads the handle, whose length stands in it.
+        let fd = unsafe { libc::syscall(libc::SYS_open_by_handle_at, FD_NSFS_ROOT, &raw const *self, flags) };
+        let fd = check(fd as libc::c_int)?;
+        // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_handle_leads_back_to_its_namespace() {
+        let own = std::fs::File::open("/proc/self/ns/uts").unwrap();
+        let Some(handle) = Handle::of(own.as_fd()) else { return };
+        let again = handle.unwrap().open().unwrap();
+        assert_eq!(rustix::fs::fstat(&again).unwrap().st_ino, rustix::fs::fstat(&own).unwrap().st_ino);
+    }
+}
