@@ -168,7 +168,7 @@ impl HolderKind {
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Thread => ("thread", "threads"),
-            Self::ForChildren => ("for children", "for children"),
+            Self::ForChildren => ("parent-to-be", "parents-to-be"),
             Self::Descriptor => ("fd", "fds"),
             Self::Pidfd => ("pidfd", "pidfds"),
             Self::Socket => ("socket", "sockets"),

@@ -41,6 +41,17 @@ pub fn arrange(parents: &[Option<usize>]) -> Vec<Branch> {
     branches
 }
 
+/// Climbs from `start` with `above` and returns the first place that `shown` gives; `None` at the top, or after more
+/// than `limit` steps (data read at different moments could lead round in a circle).
+pub fn nearest<T>(
+    start: T,
+    limit: usize,
+    above: impl Fn(&T) -> Option<T>,
+    shown: impl Fn(&T) -> Option<usize>,
+) -> Option<usize> {
+    std::iter::successors(Some(start), above).skip(1).take(limit).find_map(|one| shown(&one))
+}
+
 /// Tells whether `row` is among its own ancestors.
 fn leads_back(parents: &[Option<usize>], row: usize) -> bool {
     let mut above = row;
@@ -68,6 +79,14 @@ mod tests {
         let parents = [None, Some(0), Some(1), Some(0), None, Some(4)];
         assert_eq!(drawn(&parents), ["0", "├─1", "│ └─2", "└─3", "4", "└─5"]);
         assert_eq!(drawn(&[Some(2), Some(0), None]), ["2", "└─0", "  └─1"]);
+    }
+
+    #[test]
+    fn what_is_not_shown_is_climbed_over() {
+        let above = |row: &usize| row.checked_sub(1);
+        assert_eq!(nearest(5, 9, above, |row| (row % 3 == 0).then_some(*row)), Some(3));
+        assert_eq!(nearest(5, 9, above, |_| None), None);
+        assert_eq!(nearest(5, 9, |row| Some(*row), |_| None), None);
     }
 
     #[test]

@@ -37,6 +37,20 @@ fn an_error_in_a_filter_shows_where() {
 }
 
 #[test]
+fn a_namespace_of_another_kind_than_asked_for_is_an_error() {
+    let ino = common::inode_of(std::process::id() as i32, "uts").to_string();
+    let text = refused(&["-t", "net", &ino], 1);
+    assert_eq!(text, format!("error: namespace {ino} is of kind uts\nhint:  leave out -t, or say -t uts\n"));
+}
+
+#[test]
+fn a_thread_is_no_process_and_its_process_is_named() {
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let text = refused(&["-p", &tid.to_string()], 1);
+    assert_eq!(text, format!("error: no process {tid}\nhint:  {tid} is a thread of process {}\n", std::process::id()));
+}
+
+#[test]
 fn bad_usage_exits_with_2() {
     for arguments in [
         &["-t", "disk"][..],
@@ -45,6 +59,7 @@ fn bad_usage_exits_with_2() {
         &["-p", "x"],
         &["net"],
         &["-J", "-r"],
+        &["-T", "owner"],
         &["-p", "1", "-P"],
         &["-p", "1", "4026531837"],
         &["-T=sideways"],

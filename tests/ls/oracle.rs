@@ -139,6 +139,30 @@ fn what_an_older_kernel_cannot_tell_is_counted() {
 }
 
 #[test]
+fn where_duplicating_descriptors_is_refused_their_links_serve() {
+    need_root!();
+    let holder = Helper::start_command(stage(&["descriptor"]));
+    let (ino, fd) = holder.said.split_once(' ').unwrap();
+    let mut command = stage(&["refused", "pidfd_getfd", "--", env!("CARGO_BIN_EXE_nstool")]);
+    command.args(["ls", "-J", "-l", "-o", "NS,HELD-BY"]);
+    let rows = flat(&json(&stdout_of(command.output().unwrap())));
+    let held_by = row(&rows, ino.parse().unwrap())["held-by"].as_str().unwrap().to_owned();
+    assert_eq!(held_by, format!("fd {fd} of {}", holder.pid()));
+}
+
+#[test]
+fn what_ends_during_the_scan_is_no_leak() {
+    need_root!();
+    need!("unshare");
+    let _storm = Helper::start_command(stage(&["storm", "60"]));
+    for _ in 0..100 {
+        let rows = super::rows(&["-P", "-o", "NS,TYPE,HELD-BY"]);
+        let unexplained: Vec<_> = rows.iter().filter(|row| row["held-by"].is_null() && row["type"] == "uts").collect();
+        assert!(unexplained.is_empty(), "{unexplained:?}");
+    }
+}
+
+#[test]
 fn too_few_descriptors_cost_nothing_but_the_pins() {
     need_root!();
     need!("unshare", "prlimit");

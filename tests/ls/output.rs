@@ -142,6 +142,83 @@ fn filters_select_rows_by_any_column() {
 }
 
 #[test]
+fn a_namespace_without_processes_is_answered_for() {
+    need_root!();
+    let holder = Helper::start_command(stage(&["descriptor"]));
+    let ino = holder.said.split(' ').next().unwrap();
+    let own = inode_of(me(), "uts").to_string();
+    for arguments in [&["ls", ino][..], &["ls", &own, ino], &["ls", "-t", "uts", ino]] {
+        let output = common::run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.contains(&format!("no process is in uts namespace {ino}: `nstool ls -Q 'NS == {ino}'`")),
+            "{said}"
+        );
+        stdout_of(output);
+    }
+    assert_eq!(rows(&[ino]), Vec::<Value>::new());
+}
+
+#[test]
+fn user_namespaces_that_only_own_something_are_listed_by_kind_too() {
+    need_root!();
+    need!("unshare");
+    // The user namespace has no process any more; the network namespace it owns has a descriptor.
+    let holder = Helper::shell(
+        &[],
+        "unshare -Un sh -c 'echo; exec sleep 1000' >/dev/null & while ! [ $(stat -Lc %i /proc/$!/ns/net) != $(stat -Lc %i /proc/self/ns/net) ]; do :; done; exec 9</proc/$!/ns/net; kill $!; wait $! 2>/dev/null; echo; exec sleep 1000",
+    );
+    let net = std::fs::metadata(format!("/proc/{}/fd/9", holder.pid())).unwrap();
+    let net = std::os::unix::fs::MetadataExt::ino(&net);
+    let all = rows(&["-o", "NS,ONS"]);
+    let owner = row(&all, net)["ons"].as_u64().unwrap();
+    let users = rows(&["-t", "user", "-o", "NS,TYPE,HELD-BY"]);
+    assert_eq!(row(&users, owner)["held-by"], format!("namespace {net} that it owns"));
+}
+
+#[test]
+fn the_examples_of_the_help_work() {
+    let help = stdout_of(common::run(&["ls", "--help"]));
+    let examples = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nstool ls "))
+        .map(|line| line.split("  ").next().unwrap());
+    let mut count = 0;
+    for example in examples {
+        let own = inode_of(me(), "uts").to_string();
+        let example = example.replace("4711", &me().to_string()).replace("4026532201", &own);
+        let script = format!("{} ls {example}", env!("CARGO_BIN_EXE_nstool"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{example}: {output:?}");
+        count += 1;
+    }
+    assert!(count >= 5, "{help}");
+}
+
+#[test]
+fn on_a_terminal_commands_are_cut_to_its_width() {
+    need_root!();
+    need!("script", "unshare");
+    let long = "x".repeat(300);
+    let holder = Helper::shell(&["unshare", "-u"], &format!("echo; exec sleep 1000 || echo {long}"));
+    let _other = Helper::start("unshare", &["-u", "sh", "-c", &format!("echo; sleep 1000; : {long}")]);
+    let width = |options: &str, columns: u32| -> usize {
+        let command = format!("stty cols {columns}; {} ls -l -n {options}", env!("CARGO_BIN_EXE_nstool"));
+        let output = std::process::Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        uncoloured(&text).lines().filter(|line| line.contains(" uts ")).map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!(width("-t uts", 80) <= 80);
+    assert!(width("-t uts", 120) > 80);
+    assert!(width("-t uts -u", 80) > 300);
+    drop(holder);
+}
+
+#[test]
 fn without_headings_and_raw() {
     let text = table(&["-n", "-l", "-t", "uts"]);
     assert!(!text.contains("NPROCS"), "{text}");

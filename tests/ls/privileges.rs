@@ -93,10 +93,47 @@ fn a_proc_of_another_pid_namespace_is_read_by_its_own_numbers() {
     // /proc still shows the outer numbers, which pidfd_open(2) would take for inner ones.
     let outer = Helper::shell(&["unshare", "-n"], "echo; exec sleep 1000");
     let nstool = env!("CARGO_BIN_EXE_nstool");
-    let output = Command::new("unshare").args(["-pf", "--kill-child", nstool, "ls", "-J", "-l"]).output().unwrap();
-    let rows = flat(&json(&stdout_of(output)));
-    let row = row(&rows, inode_of(outer.pid(), "net"));
+    let listed = || {
+        let arguments = ["-pf", "--kill-child", nstool, "ls", "-J", "-l", "-o", "NS,PID,NPROCS,HOLDERS"];
+        flat(&json(&stdout_of(Command::new("unshare").args(arguments).output().unwrap())))
+    };
+    // Our own scan is no holder, under whatever number; another test's is, for a moment.
+    let row = crate::common::eventually(|| {
+        let row = row(&listed(), inode_of(outer.pid(), "net")).clone();
+        row["holders"].is_null().then_some(row)
+    });
     assert_eq!((row["pid"].as_i64(), row["nprocs"].as_u64()), (Some(outer.pid().into()), Some(1)));
+}
+
+#[test]
+fn processes_that_proc_does_not_list_are_spoken_of() {
+    need_root!();
+    need!("unshare", "setpriv");
+    let public = Public::copy("hidepid");
+    let script = format!(
+        "mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid=65534 --regid=65534 --clear-groups {} ls -J",
+        public.directory.join("nstool").display()
+    );
+    let output = Command::new("unshare").args(["-mpf", "--kill-child", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("processes that /proc does not list (mounted with hidepid)"), "{said}");
+    assert_eq!(json(&stdout_of(output))["hidden"]["unlisted_processes"]["not_permitted"], 1);
+}
+
+#[test]
+fn in_a_chroot_the_mounts_outside_are_spoken_of() {
+    need_root!();
+    need!("unshare", "chroot");
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    // A directory that is no mount point, with what nstool needs bound into it.
+    let script = format!(
+        "mount -t tmpfs none /mnt && mkdir /mnt/root && cd /mnt/root && for d in bin lib lib64 usr proc; do \
+         [ -e /$d ] && mkdir $d && mount --rbind /$d $d; done; cp {nstool} nstool && exec chroot . /nstool ls -J"
+    );
+    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("mounts outside our chroot"), "{said}");
+    assert_eq!(json(&stdout_of(output))["hidden"]["mount_tables"]["outside"], 1);
 }
 
 #[test]

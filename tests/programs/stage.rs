@@ -1,6 +1,7 @@
 //! Sets a scene for the tests that no installed program can set, prints a line when it stands, and waits to be killed.
 //!
-//! usage: stage socket | descriptor | thread | leader | zombie | name | storm SECONDS | without [CALL…] -- COMMAND…
+//! usage: stage socket | descriptor | path | thread | leader | zombie | name | fuse DIRECTORY | storm SECONDS |
+//!              without [CALL…] -- COMMAND… | refused [CALL…] -- COMMAND…
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set fails the test")]
 
@@ -11,11 +12,14 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use rustix::fs::{Mode, OFlags};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -26,12 +30,15 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("socket") => socket(),
         Some("descriptor") => descriptor(),
+        Some("path") => path(),
         Some("thread") => in_a_thread(),
         Some("leader") => leader(),
         Some("zombie") => zombie(),
         Some("name") => name(),
+        Some("fuse") => fuse(&rest[0]),
         Some("storm") => storm(rest),
-        Some("without") => without(rest),
+        Some("without") => without(rest, libc::ENOSYS),
+        Some("refused") => without(rest, libc::EPERM),
         other => panic!("unknown scene {other:?}"),
     }
 }
@@ -82,6 +89,17 @@ fn zombie() {
     wait();
 }
 
+/// A descriptor opened with O_PATH is all that is left of a UTS namespace; prints its inode and the descriptor.
+fn path() {
+    let home = File::open("/proc/thread-self/ns/uts").unwrap();
+    unshare(CloneFlags::CLONE_NEWUTS).unwrap();
+    let flags = OFlags::PATH;
+    let kept = rustix::fs::open("/proc/thread-self/ns/uts", flags, Mode::empty()).unwrap();
+    setns(home, CloneFlags::CLONE_NEWUTS).unwrap();
+    ready(format_args!("{} {}", rustix::fs::fstat(&kept).unwrap().st_ino, kept.as_raw_fd()));
+    wait();
+}
+
 /// A thread alone is in a UTS namespace; prints the inode and the thread's id.
 fn in_a_thread() {
     thread::spawn(|| {
@@ -92,16 +110,34 @@ fn in_a_thread() {
     wait();
 }
 
-/// The leader thread ends, another lives on in a UTS namespace that both were in; prints the inode.
+/// The leader thread ends, another lives on in a UTS namespace that both were in, and holds descriptor and socket of two
+/// others; a third thread is in yet another. Prints the inodes: UTS, of the descriptor, of the socket, of the thread.
 fn leader() {
+    let home = File::open("/proc/thread-self/ns/net").unwrap();
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let (socket, of_socket) = (UnixDatagram::unbound().unwrap(), inode("/proc/thread-self/ns/net"));
+    setns(home, CloneFlags::CLONE_NEWNET).unwrap();
+    let home = File::open("/proc/thread-self/ns/ipc").unwrap();
+    unshare(CloneFlags::CLONE_NEWIPC).unwrap();
+    let kept = File::open("/proc/thread-self/ns/ipc").unwrap();
+    setns(home, CloneFlags::CLONE_NEWIPC).unwrap();
     unshare(CloneFlags::CLONE_NEWUTS).unwrap();
     let process = std::process::id();
     thread::spawn(move || {
+        let (say, hear) = mpsc::channel();
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWUTS).unwrap();
+            say.send(inode("/proc/thread-self/ns/uts")).unwrap();
+            wait();
+        });
+        let stray = hear.recv().unwrap();
         let stat = format!("/proc/{process}/stat");
         while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
             thread::sleep(Duration::from_millis(1));
         }
-        ready(inode("/proc/thread-self/ns/uts"));
+        let own = inode("/proc/thread-self/ns/uts");
+        ready(format_args!("{own} {} {of_socket} {stray}", kept.metadata().unwrap().ino()));
+        let _kept = (kept, socket);
         wait();
     });
     end_this_thread();
@@ -118,6 +154,60 @@ fn name() {
     nix::sys::prctl::set_name(c"\x1b[2J\xff\n").unwrap();
     ready("named");
     wait();
+}
+
+/// Mounts a FUSE filesystem that answers until a namespace file is mounted on its only file, and then never again;
+/// prints the inode of that network namespace. The mount namespace is the caller's to end.
+fn fuse(directory: &str) {
+    let device = rustix::fs::open("/dev/fuse", OFlags::RDWR, Mode::empty()).unwrap();
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+    let options = std::ffi::CString::new(options).unwrap();
+    rustix::mount::mount("none", directory, "fuse", rustix::mount::MountFlags::empty(), &*options).unwrap();
+    let stuck = Arc::new(AtomicBool::new(false));
+    let answering = Arc::clone(&stuck);
+    thread::spawn(move || {
+        let mut request = vec![0u8; 1 << 20];
+        loop {
+            let length = rustix::io::read(&device, &mut request).unwrap();
+            if !answering.load(Ordering::SeqCst) {
+                answer(&device, &request[..length]);
+            }
+        }
+    });
+    let file = format!("{directory}/file");
+    let made = Command::new("unshare")
+        .args(["-n", "sh", "-c", &format!("mount --bind /proc/self/ns/net {file} && stat -Lc %i /proc/self/ns/net")])
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    stuck.store(true, Ordering::SeqCst);
+    ready(String::from_utf8(made.stdout).unwrap().trim());
+    wait();
+}
+
+/// Answers one request (the kernel's `include/uapi/linux/fuse.h`): a root directory with one file; nothing is cached.
+fn answer(device: &impl std::os::fd::AsFd, request: &[u8]) {
+    const LOOKUP: u32 = 1;
+    const FORGET: u32 = 2;
+    const GETATTR: u32 = 3;
+    const INIT: u32 = 26;
+    let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
+    let node = u64::from(word(16));
+    let attributes = |node: u64| {
+        let mode: u32 = if node == 1 { 0o040_755 } else { 0o100_644 };
+        let times = [node, 0, 0, 0, 0, 0].map(u64::to_ne_bytes).concat();
+        [times, [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].map(u32::to_ne_bytes).concat()].concat()
+    };
+    let (error, body) = match word(4) {
+        INIT => (0, [[7u32, 31, 65536, 0, 0, 65536].map(u32::to_ne_bytes).concat(), vec![0; 40]].concat()),
+        LOOKUP => (0, [[2u64, 0, 0, 0].map(u64::to_ne_bytes).concat(), vec![0; 8], attributes(2)].concat()),
+        GETATTR => (0, [vec![0; 16], attributes(node)].concat()),
+        FORGET => return,
+        _ => (-libc::ENOSYS, Vec::new()),
+    };
+    let length = (16 + body.len()) as u32;
+    let header = [&length.to_ne_bytes()[..], &error.to_ne_bytes(), &request[8..16]].concat();
+    let _ = rustix::io::write(device, &[header, body].concat());
 }
 
 /// Processes come and go as fast as they can, for a while at the most.
@@ -138,8 +228,8 @@ fn storm(rest: &[String]) {
 }
 
 /// Runs a command without some system calls, as an older kernel would: named calls answer ENOSYS, and the ioctls of
-/// newer kernels on pidfds and namespaces ENOTTY.
-fn without(rest: &[String]) {
+/// newer kernels on pidfds and namespaces ENOTTY. Or as a stricter container would, which answers EPERM.
+fn without(rest: &[String], errno: i32) {
     let end = rest.iter().position(|word| word == "--").unwrap();
     let (calls, command) = (&rest[..end], &rest[end + 1..]);
     if calls.iter().any(|call| call == "ioctls") {
@@ -160,7 +250,7 @@ fn without(rest: &[String]) {
         "listmount" => Some(458),
         _ => None,
     });
-    install(numbers.map(|number| (number, Vec::new())).collect(), libc::ENOSYS);
+    install(numbers.map(|number| (number, Vec::new())).collect(), errno);
     panic!("{}", Command::new(&command[0]).args(&command[1..]).exec());
 }
 

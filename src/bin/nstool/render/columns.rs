@@ -36,7 +36,7 @@ pub(crate) enum Cell<'a> {
     /// There is something, and we could not see it: `?`.
     Hidden,
     Number(i64),
-    /// A number too large for some readers of JSON, or one that lsns writes as text.
+    /// A text, as raw as it came.
     Text(Cow<'a, [u8]>),
     /// Several texts, one below the other.
     List(Vec<Cow<'a, [u8]>>),

@@ -41,6 +41,9 @@ pub(crate) struct Layout {
 /// Between two columns.
 const GAP: usize = 2;
 
+/// A column is not cut to less than this.
+const LEAST: usize = 16;
+
 impl<R> Listing<'_, R> {
     fn branches(&self) -> Vec<Branch> {
         match &self.tree {
@@ -103,22 +106,23 @@ impl<R> Listing<'_, R> {
         out
     }
 
-    /// Shortens the widest column that may be cut until the table fits into `width`, if it can.
+    /// Shortens columns that may be cut, always the widest of them, until the table fits into `width`. If that leaves
+    /// nothing worth reading, nothing is cut.
     fn cut(&self, texts: &mut [Vec<String>], width: usize) {
         let widest = |place: usize| texts.iter().map(|row| width_of(&row[place])).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
-        let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-        let mut excess = total.saturating_sub(width);
-        // The last column first: that is the command, where there is one.
-        for (place, column) in self.columns.iter().enumerate().rev().filter(|(_, column)| column.cut) {
-            let least = column.name.width().max(8).min(widths[place]);
-            let room = (widths[place] - least.min(widths[place])).min(excess);
-            if room == 0 {
-                continue;
+        let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
+        let before = widths.clone();
+        let gaps = GAP * widths.len().saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > width {
+            let may_be_cut = |place: &usize| self.columns[*place].cut && widths[*place] > LEAST;
+            match (0..widths.len()).filter(may_be_cut).max_by_key(|place| widths[*place]) {
+                Some(place) => widths[place] -= 1,
+                None => return,
             }
-            excess -= room;
-            for row in texts.iter_mut() {
-                row[place] = cut_to(&row[place], widths[place] - room);
+        }
+        for row in texts {
+            for (place, text) in row.iter_mut().enumerate().filter(|(place, _)| widths[*place] < before[*place]) {
+                *text = cut_to(text, widths[place]);
             }
         }
     }
@@ -143,7 +147,8 @@ impl<R> Listing<'_, R> {
         out + rest
     }
 
-    /// Returns the rows for scripts: one space between the cells, none within (as `\x20`), an empty one as nothing.
+    /// Returns the rows for scripts: one space between the cells, an empty cell as nothing. Within a cell every byte that
+    /// is a blank, a control character, a backslash or no text stands as `\xHH`.
     pub(crate) fn raw(&self, layout: Layout) -> String {
         let mut out = String::new();
         if !layout.no_headings && !self.rows.is_empty() {
@@ -151,11 +156,7 @@ impl<R> Listing<'_, R> {
             let _ = writeln!(out, "{}", names.join(" "));
         }
         for row in &self.rows {
-            let cells: Vec<_> = self
-                .columns
-                .iter()
-                .map(|column| shown(&(column.cell)(row), ",").replace('\\', "\\x5c").replace(' ', "\\x20"))
-                .collect();
+            let cells: Vec<_> = self.columns.iter().map(|column| raw_of(&(column.cell)(row))).collect();
             let _ = writeln!(out, "{}", cells.join(" "));
         }
         out
@@ -211,6 +212,33 @@ fn shown(cell: &Cell<'_>, separator: &str) -> String {
         Cell::List(texts) => texts.iter().map(|text| printable(text)).collect::<Vec<_>>().join(separator),
         Cell::Flag(flag) => flag.to_string(),
     }
+}
+
+/// Returns a cell for scripts.
+fn raw_of(cell: &Cell<'_>) -> String {
+    match cell {
+        Cell::Text(text) => escaped(text),
+        Cell::List(texts) => texts.iter().map(|text| escaped(text)).collect::<Vec<_>>().join(","),
+        other => shown(other, ","),
+    }
+}
+
+/// Writes as `\xHH` each byte that would end a cell, start an escape, or drive a terminal.
+fn escaped(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let bytes = &mut [0; 4];
+            let text = c.encode_utf8(bytes);
+            if matches!(c, ' ' | '\\') || printable(text.as_bytes()) != *text {
+                text.bytes().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+            } else {
+                out.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out
 }
 
 fn json_of(cell: Cell<'_>) -> Json {
@@ -284,16 +312,19 @@ mod tests {
     #[test]
     fn a_command_is_cut_to_the_terminal() {
         let listing = listing(vec![(7, "a command that is 容器 long")], None);
-        assert_eq!(listing.table(Layout::default(), &plain(Some(20))), "ID  COMMAND\n 7  a command that …\n");
+        let cut = |width| listing.table(Layout::default(), &plain(Some(width)));
+        assert_eq!(cut(24), "ID  COMMAND\n 7  a command that is …\n");
+        assert_eq!(cut(80), cut(31));
+        assert!(cut(10).contains("容器 long"), "where nothing worth reading would be left, nothing is cut");
         let uncut = Layout { no_truncate: true, ..Layout::default() };
-        assert!(listing.table(uncut, &plain(Some(20))).contains("容器 long"));
+        assert!(listing.table(uncut, &plain(Some(24))).contains("容器 long"));
     }
 
     #[test]
     fn hostile_names_cannot_drive_the_terminal_nor_forge_a_row() {
         let listing = listing(vec![(7, "\x1b[2J\n8  forged")], None);
         assert_eq!(listing.table(Layout::default(), &plain(None)), "ID  COMMAND\n 7  \\x1b[2J\\n8  forged\n");
-        assert_eq!(listing.raw(Layout::default()), "ID COMMAND\n7 \\x5cx1b[2J\\x5cn8\\x20\\x20forged\n");
+        assert_eq!(listing.raw(Layout::default()), "ID COMMAND\n7 \\x1b[2J\\x0a8\\x20\\x20forged\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use nstool::model::{Details, Holder, HolderKind, Namespace, NetId, Observed, Process, Snapshot};
-use nstool::{NamespaceId, NamespaceKind, printable};
+use nstool::{NamespaceId, NamespaceKind, NamespaceLink, Pid, printable};
 use owo_colors::Style;
 
 use crate::render::columns::{Cell, Column};
@@ -15,11 +15,30 @@ pub(super) struct Scene {
     pub(super) snapshot: Snapshot,
     /// Names of users; the account database is asked once for each.
     users: RefCell<HashMap<u32, String>>,
+    /// By how many threads a namespace has more or fewer than its processes have together.
+    strays: HashMap<NamespaceId, i64>,
+}
+
+/// Counts threads that are not where their process is: one more here, one fewer there.
+fn strays(snapshot: &Snapshot) -> HashMap<NamespaceId, i64> {
+    let mut strays = HashMap::new();
+    for namespace in snapshot.namespaces() {
+        for holder in &namespace.holders {
+            let Holder::Thread { pid, .. } = holder else { continue };
+            *strays.entry(namespace.id).or_default() += 1;
+            let home = snapshot.process(*pid).map(|process| process.namespace(NamespaceLink::Own(namespace.kind)));
+            if let Some(Observed::Known(home)) = home {
+                *strays.entry(home).or_default() -= 1;
+            }
+        }
+    }
+    strays
 }
 
 impl Scene {
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot, users: RefCell::default() }
+        let strays = strays(&snapshot);
+        Self { snapshot, users: RefCell::default(), strays }
     }
 
     fn user(&self, uid: u32) -> String {
@@ -48,17 +67,13 @@ impl Row {
         self.process.map(|index| &self.scene.snapshot.processes()[index])
     }
 
-    /// Tells whether it shows a process other than the one that stands for its namespace.
-    pub(super) fn process_is_not_lead(&self) -> bool {
-        self.process().map(|process| process.pid) != self.namespace().lead()
-    }
-
     /// Shows something of the process's details.
     fn detail<'a>(&'a self, show: impl FnOnce(&'a Details) -> Cell<'a>) -> Cell<'a> {
         match self.process().map(|process| process.details.as_ref()) {
             None => Cell::Empty,
             Some(Observed::Known(details)) => show(details),
-            Some(_) => Cell::Hidden,
+            Some(Observed::Gone) => Cell::text("[ended]"),
+            Some(Observed::Hidden(_)) => Cell::Hidden,
         }
     }
 }
@@ -87,16 +102,16 @@ pub(super) static COLUMNS: [Column<Row>; 18] = [
     Of::right("UID", "user id of that process", |row| row.detail(|details| number(details.uid.into()))),
     Of::left("USER", "user name of that process", |row| row.detail(|details| Cell::owned(row.scene.user(details.uid)))),
     Of::left("NETNSID", "number that our network namespace gives to it", net_id),
-    Of::left("NSFS", "where its file is mounted", |row| list(row.namespace().mount_points())).json("array"),
+    Of::left("NSFS", "where its file is mounted", |row| list(row.namespace().mount_points())).json("array").cut(),
     Of::right("PNS", "inode of the parent namespace", |row| relative(row.namespace().parent)),
     Of::right("ONS", "inode of the owning user namespace", |row| relative(row.namespace().owner)),
     Of::right("ID", "the kernel's own id, never given twice", |row| match row.namespace().unique_id {
         Observed::Known(id) => number(id),
         _ => Cell::Hidden,
     }),
-    Of::left("NAME", "name given by ip netns", |row| list(row.namespace().names())).json("array"),
+    Of::left("NAME", "name given by ip netns", |row| list(row.namespace().names())).json("array").cut(),
     Of::right("THREADS", "number of threads in the namespace", threads),
-    Of::left("HOLDERS", "what keeps it alive besides its processes, counted", holders),
+    Of::left("HOLDERS", "what keeps it alive besides its processes, counted", holders).cut(),
     Of::left("HELD-BY", "the first of these holders", held_by).cut(),
 ];
 
@@ -161,25 +176,15 @@ fn relative(relative: Option<Observed<NamespaceId>>) -> Cell<'static> {
 
 /// Counts the members' threads, less those that are elsewhere, plus those that are here without their process.
 fn threads(row: &Row) -> Cell<'_> {
-    let (snapshot, namespace) = (&row.scene.snapshot, row.namespace());
-    let mut count = 0;
-    for pid in &namespace.members {
-        match snapshot.process(*pid).map(|process| process.threads) {
-            Some(Observed::Known(threads)) => count += u64::from(threads),
-            _ => return Cell::Hidden,
-        }
-    }
-    let strays = |of: &Namespace| {
-        of.holders
-            .iter()
-            .filter(|holder| match holder {
-                Holder::Thread { pid, .. } => of.id == namespace.id || namespace.members.binary_search(pid).is_ok(),
-                _ => false,
-            })
-            .count() as u64
+    let snapshot = &row.scene.snapshot;
+    let of_member = |pid: &Pid| match snapshot.process(*pid)?.threads {
+        Observed::Known(threads) => Some(i64::from(threads)),
+        _ => None,
     };
-    let others = snapshot.namespaces().iter().filter(|other| other.kind == namespace.kind && other.id != namespace.id);
-    number(count + strays(namespace) - others.map(strays).sum::<u64>().min(count))
+    match row.namespace().members.iter().map(of_member).sum::<Option<i64>>() {
+        Some(count) => Cell::Number(count + row.scene.strays.get(&row.namespace().id).unwrap_or(&0)),
+        None => Cell::Hidden,
+    }
 }
 
 /// Such as `3 fds, 1 mount`.
@@ -213,10 +218,10 @@ fn held_by(row: &Row) -> Cell<'_> {
 
 /// Words one holder; a path in it stays as raw as it came.
 fn describe(holder: &Holder, snapshot: &Snapshot) -> Vec<u8> {
-    let kind = |id: &NamespaceId| snapshot.namespace(*id).map_or("", |namespace| namespace.kind.name());
+    let kind = |id: &NamespaceId| snapshot.namespace(*id).map_or("namespace", |namespace| namespace.kind.name());
     let text = match holder {
         Holder::Thread { pid, tid } => format!("thread {tid} of {pid}"),
-        Holder::ForChildren { pid, .. } => format!("children of {pid}"),
+        Holder::ForChildren { pid, .. } => format!("future children of {pid}"),
         Holder::Descriptor { pid, fd } => format!("fd {fd} of {pid}"),
         Holder::Pidfd { pid, fd } => format!("pidfd {fd} of {pid}"),
         Holder::Socket { pid, fd } => format!("socket {fd} of {pid}"),

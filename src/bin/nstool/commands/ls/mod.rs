@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nstool::discover::{Commands, Scope};
 use nstool::model::{Snapshot, Why};
+use nstool::proc::status::Status;
 use nstool::query::filter::Filter;
 use nstool::target::parse_pid;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
@@ -17,12 +19,12 @@ use serde_json::{Value as Json, json};
 use self::columns::{COLUMNS, COMMAND_OR_HOLDER, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
 use crate::render::columns::{Cell, Column, choose, filter};
 use crate::render::listing::{Layout, Listing, Tree};
-use crate::render::{self, Terminal, hidden};
+use crate::render::{self, Terminal, hidden, report};
 
 /// List namespaces with their processes, or the processes of a namespace.
 ///
 /// Every namespace of the machine that can be seen is listed: those of processes, and those that live on without any
-/// because a descriptor, a socket, a bind mount, a child or an owned namespace holds them (HELD-BY says which).
+/// because a descriptor, a socket, a bind mount, a child or an owned namespace holds them; then COMMAND says which.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nstool ls                         every namespace, as a tree of processes
@@ -30,7 +32,7 @@ use crate::render::{self, Terminal, hidden};
   nstool ls 4026532201              the processes in that namespace
   nstool ls -P -o +HOLDERS          namespaces without a process, and what holds them
   nstool ls -t net -Q 'NPROCS > 1'  busy network namespaces
-  nstool ls -T owner -t user        user namespaces as a tree of owners
+  nstool ls -T=owner -t user        user namespaces as a tree of owners
 
 Exit status: 0, or 1 if something asked for does not exist or cannot be read.")]
 pub(crate) struct Args {
@@ -43,7 +45,8 @@ pub(crate) struct Args {
     task: Option<Pid>,
 
     /// Only this kind; can be repeated: mnt, net, ipc, user, pid, uts, cgroup, time
-    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',')]
+    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind_parser(),
+          hide_possible_values = true)]
     kinds: Vec<NamespaceKind>,
 
     /// Only namespaces without processes
@@ -55,11 +58,10 @@ pub(crate) struct Args {
     filter: Option<String>,
 
     /// As a tree along owners, parents or processes; process is the default without -T, owner for a bare -T
-    #[arg(short = 'T', long, value_name = "REL", num_args = 0..=1, require_equals = true, default_missing_value = "owner",
-          conflicts_with_all = ["list", "raw"])]
+    #[arg(short = 'T', long, value_name = "REL", num_args = 0..=1, require_equals = true, default_missing_value = "owner")]
     tree: Option<Relation>,
 
-    /// As a flat list
+    /// As a flat list, unless -T asks for a tree
     #[arg(short = 'l', long)]
     list: bool,
 
@@ -108,7 +110,14 @@ enum Relation {
     Process,
 }
 
+fn kind_parser() -> impl TypedValueParser<Value = NamespaceKind> {
+    PossibleValuesParser::new(NamespaceKind::ALL.map(NamespaceKind::name)).try_map(|name| name.parse::<NamespaceKind>())
+}
+
 fn parse_task(text: &str) -> Result<Pid, String> {
+    if text == "self" {
+        return Ok(std::process::id() as Pid);
+    }
     parse_pid(text).ok_or_else(|| "a process id is a number above 0".to_owned())
 }
 
@@ -126,17 +135,26 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     let filter = args.filter.as_deref().map(|text| filter(&COLUMNS, text)).transpose()?;
     let chosen = args.columns()?;
-    let snapshot = Snapshot::capture(&args.scope(&chosen, filter.as_ref()))?;
-    let snapshot = args.check(snapshot)?;
+    let scope = args.scope(&chosen, filter.as_ref());
+    let snapshot = args.check(Snapshot::capture(&scope)?, &scope)?;
     let scene = Rc::new(Scene::new(snapshot));
     let rows = rows::select(args, &scene, filter.as_ref());
-    let parents = args.relation().map(|relation| rows::parents(&rows, relation));
+    let parents = args.relation().map(|relation| rows::parents(args, &rows, relation));
     let listing = Listing {
         columns: args.shown(chosen),
         tree: parents.map(|parents| Tree { parents, column: args.tree_column() }),
         rows,
     };
     args.print(&listing, Some(hidden::json(&scene.snapshot)), "namespaces", terminal)?;
+    for namespace in args.namespaces.iter().filter_map(|ino| scene.snapshot.namespace_by_inode(*ino)) {
+        if namespace.members.is_empty() {
+            let (kind, ino) = (namespace.kind, namespace.id);
+            report::note(
+                &format!("no process is in {kind} namespace {ino}: `nstool ls -Q 'NS == {ino}'` says what holds it"),
+                terminal,
+            );
+        }
+    }
     hidden::say(&scene.snapshot, terminal);
     Ok(ExitCode::SUCCESS)
 }
@@ -184,29 +202,31 @@ impl Args {
     }
 
     /// Refuses what was asked for by number and is not there.
-    fn check(&self, mut snapshot: Snapshot) -> Result<Snapshot> {
+    fn check(&self, mut snapshot: Snapshot, scope: &Scope) -> Result<Snapshot> {
         if let Some(pid) = self.task {
-            let process = snapshot.process(pid).ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("no process {pid}"))
-                    .with_hint("`nstool ls` lists the namespaces of all processes")
-            })?;
+            let process = snapshot.process(pid).ok_or_else(|| no_process(pid))?;
             if let Some(why) = process.hidden() {
                 return Err(unreadable(pid, why));
             }
         }
-        for (place, ino) in self.namespaces.iter().enumerate() {
-            if snapshot.namespace_by_inode(*ino).is_some() {
-                continue;
-            }
-            // It may be one without processes, which the first scan does not look for.
-            if place == 0 {
-                let mut scope = Scope::everything();
-                scope.commands = Commands::All;
-                snapshot = Snapshot::capture(&scope)?;
-            }
-            if snapshot.namespace_by_inode(*ino).is_none() {
-                return Err(Error::new(ErrorKind::NotFound, format!("no namespace with inode {ino}"))
-                    .with_hint("`nstool ls -l` lists all that can be seen; as root these are more"));
+        let missing = |snapshot: &Snapshot| {
+            self.namespaces.iter().copied().find(|ino| snapshot.namespace_by_inode(*ino).is_none())
+        };
+        if missing(&snapshot).is_some() {
+            // It may be one without processes, or of a kind not asked for: look everywhere before saying no.
+            let mut wider = Scope::everything();
+            (wider.threads, wider.net_ids, wider.commands) = (true, scope.net_ids, scope.commands.clone());
+            snapshot = Snapshot::capture(&wider)?;
+        }
+        if let Some(ino) = missing(&snapshot) {
+            return Err(Error::new(ErrorKind::NotFound, format!("no namespace with inode {ino}"))
+                .with_hint("`nstool ls -l` lists all that can be seen; as root these are more"));
+        }
+        for ino in &self.namespaces {
+            let kind = snapshot.namespace_by_inode(*ino).map(|namespace| namespace.kind);
+            if let Some(kind) = kind.filter(|kind| !self.kinds().contains(*kind)) {
+                return Err(Error::new(ErrorKind::Invalid, format!("namespace {ino} is of kind {kind}"))
+                    .with_hint(format!("leave out -t, or say -t {kind}")));
             }
         }
         Ok(snapshot)
@@ -215,9 +235,9 @@ impl Args {
     /// Returns what the tree is drawn along, if it is one.
     fn relation(&self) -> Option<Relation> {
         match self.tree {
-            _ if self.list || self.raw => None,
+            Some(relation) => Some(relation),
+            None if self.list || self.raw => None,
             None => Some(Relation::Process),
-            some => some,
         }
     }
 
@@ -247,6 +267,17 @@ impl Args {
             return render::print_json(&document);
         }
         render::print(&if self.raw { listing.raw(layout) } else { listing.table(layout, terminal) })
+    }
+}
+
+fn no_process(pid: Pid) -> Error {
+    let error = Error::new(ErrorKind::NotFound, format!("no process {pid}"));
+    // A thread has a directory in /proc as well, though none that is listed.
+    let status = std::fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let leader = Status::new(&status).field("Tgid").and_then(|field| std::str::from_utf8(field).ok());
+    match leader.filter(|leader| *leader != pid.to_string()) {
+        Some(leader) => error.with_hint(format!("{pid} is a thread of process {leader}")),
+        None => error.with_hint("`nstool ls` lists the namespaces of all processes"),
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use nstool::NamespaceLink;
-use nstool::model::{Observed, Process};
+use nstool::model::{Namespace, Observed, Process, Snapshot};
 use nstool::query::filter::Filter;
+use nstool::query::tree::nearest;
 
 use super::columns::{COLUMNS, Row, Scene};
 use super::{Args, Relation};
@@ -35,49 +36,43 @@ pub(super) fn select(args: &Args, scene: &Rc<Scene>, filter: Option<&Filter>) ->
 }
 
 /// Returns each row's parent row: the nearest one above it along `relation` that is shown.
-pub(super) fn parents(rows: &[Row], relation: Relation) -> Vec<Option<usize>> {
+pub(super) fn parents(args: &Args, rows: &[Row], relation: Relation) -> Vec<Option<usize>> {
     let Some(first) = rows.first() else { return Vec::new() };
     let snapshot = &first.scene.snapshot;
-    let by_namespace: HashMap<_, _> = rows.iter().enumerate().map(|(place, row)| (row.namespace().id, place)).collect();
+    let places = || rows.iter().enumerate();
+    let by_namespace: HashMap<_, _> = places().map(|(place, row)| (row.namespace().id, place)).collect();
     let by_process: HashMap<_, _> =
-        rows.iter().enumerate().map(|(place, row)| ((row.namespace, row.process), place)).collect();
-    let shows_processes = by_namespace.len() < rows.len() || rows.iter().any(|row| row.process_is_not_lead());
-    let parent_of = |process: &Process| match &process.details {
+        places().filter_map(|(place, row)| Some(((row.namespace, row.process()?.pid), place))).collect();
+    let above_process = |row: &Row| {
+        let namespace = row.namespace();
+        nearest(
+            row.process()?,
+            snapshot.processes().len(),
+            |process| parent_of(snapshot, process),
+            |process| {
+                if !args.namespaces.is_empty() {
+                    return by_process.get(&(row.namespace, process.pid)).copied();
+                }
+                let id = process.namespace(NamespaceLink::Own(namespace.kind)).known()?;
+                by_namespace.get(&id).copied().filter(|_| id != namespace.id)
+            },
+        )
+    };
+    let above_namespace = |row: &Row| {
+        let next = |namespace: &&'_ Namespace| {
+            let next = if relation == Relation::Owner { namespace.owner } else { namespace.parent };
+            snapshot.namespace(next?.known()?)
+        };
+        let shown = |namespace: &&'_ Namespace| by_namespace.get(&namespace.id).copied();
+        nearest(row.namespace(), snapshot.namespaces().len(), next, shown)
+    };
+    let above = |row| if relation == Relation::Process { above_process(row) } else { above_namespace(row) };
+    rows.iter().map(above).collect()
+}
+
+fn parent_of<'a>(snapshot: &'a Snapshot, process: &Process) -> Option<&'a Process> {
+    match &process.details {
         Observed::Known(details) => snapshot.process(details.parent),
         _ => None,
-    };
-    let above = |row: &Row| {
-        let namespace = row.namespace();
-        if relation == Relation::Process {
-            let link = NamespaceLink::Own(namespace.kind);
-            let mut process = row.process()?;
-            // A parent is always another process, but numbers read at different moments could lead round.
-            for _ in 0..snapshot.processes().len() {
-                process = parent_of(process)?;
-                let place = snapshot.processes().binary_search_by_key(&process.pid, |process| process.pid).ok();
-                if shows_processes {
-                    if let Some(found) = by_process.get(&(row.namespace, place)) {
-                        return Some(*found);
-                    }
-                } else if let Observed::Known(id) = process.namespace(link)
-                    && id != namespace.id
-                    && let Some(found) = by_namespace.get(&id)
-                {
-                    return Some(*found);
-                }
-            }
-            return None;
-        }
-        let mut here = namespace;
-        for _ in 0..snapshot.namespaces().len() {
-            let next = if relation == Relation::Owner { here.owner } else { here.parent };
-            let Some(Observed::Known(id)) = next else { return None };
-            if let Some(found) = by_namespace.get(&id) {
-                return Some(*found);
-            }
-            here = snapshot.namespace(id)?;
-        }
-        None
-    };
-    rows.iter().map(above).collect()
+    }
 }

@@ -8,6 +8,9 @@
 //!
 //! A comparison with a cell that is empty or unknown is false, so `PID < 10` does not select what has no process.
 
+mod parser;
+mod scanner;
+
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -82,36 +85,14 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Or,
-    And,
-    Not,
-    Open,
-    Close,
-    Compare(Comparison),
-    Matches,
-    MatchesNot,
-    Literal(Value),
-    Name(String),
-}
-
-/// Nesting deeper than this is refused, so that no filter can exhaust the stack.
-const DEEPEST: usize = 200;
-
 impl Filter {
     /// Parses a filter; `column` gives the index of a column's name, however it is capitalised.
     ///
     /// # Errors
     /// The text is no filter, names an unknown column, or holds a malformed regular expression.
     pub fn parse(text: &str, column: &dyn Fn(&str) -> Option<usize>) -> Result<Self, FilterError> {
-        let tokens = Scanner { text, at: 0 }.all()?;
-        let mut parser = Parser { text, tokens, next: 0, depth: 0, column, columns: Vec::new() };
-        let root = parser.either()?;
-        match parser.tokens.get(parser.next) {
-            None => Ok(Self { root, columns: parser.columns }),
-            Some(_) => Err(parser.error("expected an operator such as &&")),
-        }
+        let (root, columns) = parser::parse(text, column)?;
+        Ok(Self { root, columns })
     }
 
     /// Returns the indices of the columns that the filter looks at.
@@ -202,225 +183,9 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Cuts the text into tokens.
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-/// The operators made of signs; a longer one stands before its prefix.
-const SIGNS: [(&str, Token); 14] = [
-    ("||", Token::Or),
-    ("&&", Token::And),
-    ("==", Token::Compare(Comparison::Equal)),
-    ("!=", Token::Compare(Comparison::NotEqual)),
-    ("<=", Token::Compare(Comparison::LessOrEqual)),
-    (">=", Token::Compare(Comparison::GreaterOrEqual)),
-    ("=~", Token::Matches),
-    ("!~", Token::MatchesNot),
-    ("<", Token::Compare(Comparison::Less)),
-    (">", Token::Compare(Comparison::Greater)),
-    ("!", Token::Not),
-    ("(", Token::Open),
-    (")", Token::Close),
-    ("=", Token::Compare(Comparison::Equal)),
-];
-
-/// The operators made of letters, and the flags.
-const WORDS: [(&str, Token); 11] = [
-    ("OR", Token::Or),
-    ("AND", Token::And),
-    ("NOT", Token::Not),
-    ("EQ", Token::Compare(Comparison::Equal)),
-    ("NE", Token::Compare(Comparison::NotEqual)),
-    ("LE", Token::Compare(Comparison::LessOrEqual)),
-    ("LT", Token::Compare(Comparison::Less)),
-    ("GE", Token::Compare(Comparison::GreaterOrEqual)),
-    ("GT", Token::Compare(Comparison::Greater)),
-    ("TRUE", Token::Literal(Value::Flag(true))),
-    ("FALSE", Token::Literal(Value::Flag(false))),
-];
-
-impl Scanner<'_> {
-    /// Returns every token with its place in bytes.
-    fn all(mut self) -> Result<Vec<(usize, Token)>, FilterError> {
-        let mut tokens = Vec::new();
-        loop {
-            let rest = &self.text[self.at..];
-            let trimmed = rest.trim_start();
-            self.at += rest.len() - trimmed.len();
-            let start = self.at;
-            let Some(first) = trimmed.chars().next() else { return Ok(tokens) };
-            let token = if let Some((sign, token)) = SIGNS.iter().find(|(sign, _)| trimmed.starts_with(sign)) {
-                self.at += sign.len();
-                token.clone()
-            } else if matches!(first, '"' | '\'') {
-                self.text_in(first)?
-            } else if first.is_ascii_digit() {
-                self.number()?
-            } else if first.is_ascii_alphabetic() {
-                self.word()
-            } else {
-                return Err(error(self.text, start, format!("unexpected {first:?}")));
-            };
-            tokens.push((start, token));
-        }
-    }
-
-    fn text_in(&mut self, quote: char) -> Result<Token, FilterError> {
-        let start = self.at;
-        let inner = &self.text[start + 1..];
-        let end = inner.find(quote).ok_or_else(|| error(self.text, start, "the text has no closing quote"))?;
-        self.at = start + 1 + end + 1;
-        Ok(Token::Literal(Value::Text(inner[..end].to_owned())))
-    }
-
-    /// Takes characters as long as `belongs` says so.
-    fn take(&mut self, belongs: impl Fn(char) -> bool) -> &str {
-        let rest = &self.text[self.at..];
-        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
-    }
-
-    fn number(&mut self) -> Result<Token, FilterError> {
-        let start = self.at;
-        let text = self.take(|c| c.is_ascii_alphanumeric() || c == '.').to_owned();
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = text[digits.len()..].strip_suffix("iB").unwrap_or(&text[digits.len()..]);
-        let malformed = || error(self.text, start, "malformed number");
-        let factor = match unit {
-            "" if digits.len() == text.len() => 1,
-            // Units count in powers of 1024.
-            unit => {
-                let power = ["K", "M", "G", "T", "P", "E"].iter().position(|name| *name == unit);
-                1i64 << (10 * (power.ok_or_else(malformed)? + 1))
-            }
-        };
-        if let Ok(number) = digits.parse::<i64>() {
-            let number = number.checked_mul(factor).ok_or_else(malformed)?;
-            return Ok(Token::Literal(Value::Integer(number)));
-        }
-        let number = digits.parse::<f64>().map_err(|_| malformed())?;
-        Ok(Token::Literal(Value::Float(number * factor as f64)))
-    }
-
-    fn word(&mut self) -> Token {
-        let word = self.take(|c| c.is_ascii_alphanumeric() || "_.%:/-".contains(c));
-        let known = WORDS.iter().find(|(name, _)| {
-            // Operators are written in capitals; "true" and "false" in either way.
-            *name == word || (name.to_ascii_lowercase() == word && matches!(word, "true" | "false"))
-        });
-        known.map_or_else(|| Token::Name(word.to_owned()), |(_, token)| token.clone())
-    }
-}
-
 fn error(text: &str, at_byte: usize, message: impl Into<String>) -> FilterError {
     let at = text[..at_byte.min(text.len())].chars().count();
     FilterError { message: message.into(), text: text.to_owned(), at }
-}
-
-struct Parser<'a> {
-    text: &'a str,
-    tokens: Vec<(usize, Token)>,
-    next: usize,
-    depth: usize,
-    column: &'a dyn Fn(&str) -> Option<usize>,
-    columns: Vec<usize>,
-}
-
-impl Parser<'_> {
-    /// An error at the next token, or behind the last.
-    fn error(&self, message: impl Into<String>) -> FilterError {
-        let at = self.tokens.get(self.next).map_or(self.text.trim_end().len(), |(at, _)| *at);
-        error(self.text, at, message)
-    }
-
-    fn take(&mut self, token: &Token) -> bool {
-        let found = self.tokens.get(self.next).is_some_and(|(_, next)| next == token);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn either(&mut self) -> Result<Expression, FilterError> {
-        let mut left = self.both()?;
-        while self.take(&Token::Or) {
-            left = Expression::Or(Box::new(left), Box::new(self.both()?));
-        }
-        Ok(left)
-    }
-
-    fn both(&mut self) -> Result<Expression, FilterError> {
-        let mut left = self.single()?;
-        while self.take(&Token::And) {
-            left = Expression::And(Box::new(left), Box::new(self.single()?));
-        }
-        Ok(left)
-    }
-
-    fn single(&mut self) -> Result<Expression, FilterError> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.error("nested too deeply"));
-        }
-        let expression = if self.take(&Token::Not) {
-            Expression::Not(Box::new(self.single()?))
-        } else if self.take(&Token::Open) {
-            let inner = self.either()?;
-            if !self.take(&Token::Close) {
-                return Err(self.error("expected a closing parenthesis"));
-            }
-            inner
-        } else {
-            self.comparison()?
-        };
-        self.depth -= 1;
-        Ok(expression)
-    }
-
-    fn comparison(&mut self) -> Result<Expression, FilterError> {
-        let left = self.operand()?;
-        match self.tokens.get(self.next).map(|(_, token)| token.clone()) {
-            Some(Token::Compare(comparison)) => {
-                self.next += 1;
-                Ok(Expression::Compare(left, comparison, self.operand()?))
-            }
-            Some(token @ (Token::Matches | Token::MatchesNot)) => {
-                self.next += 1;
-                let regex = self.regex()?;
-                let matches = Expression::Matches(left, regex);
-                Ok(if token == Token::Matches { matches } else { Expression::Not(Box::new(matches)) })
-            }
-            _ => Ok(Expression::Is(left)),
-        }
-    }
-
-    fn regex(&mut self) -> Result<Regex, FilterError> {
-        let Some((_, Token::Literal(Value::Text(pattern)))) = self.tokens.get(self.next) else {
-            return Err(self.error("expected a regular expression in quotes"));
-        };
-        let regex = Regex::new(pattern).map_err(|why| self.error(format!("malformed regular expression: {why}")))?;
-        self.next += 1;
-        Ok(regex)
-    }
-
-    fn operand(&mut self) -> Result<Operand, FilterError> {
-        match self.tokens.get(self.next) {
-            Some((_, Token::Literal(value))) => {
-                let value = value.clone();
-                self.next += 1;
-                Ok(Operand::Literal(value))
-            }
-            Some((_, Token::Name(name))) => {
-                let unknown = || self.error(format!("unknown column {name:?}"));
-                let index = (self.column)(name).ok_or_else(unknown)?;
-                self.next += 1;
-                self.columns.push(index);
-                Ok(Operand::Column(index))
-            }
-            _ => Err(self.error("expected a column or a value")),
-        }
-    }
 }
 
 #[cfg(test)]
