@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
-use super::{Scan, reach};
 use super::descriptors::reopen_namespace;
 use super::registry::{Known, Place};
+use super::{Scan, reach};
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Process, Subject, Why};

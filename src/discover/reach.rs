@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::{Scan, bind_mounts};
 use super::registry::Place;
+use super::{Scan, bind_mounts};
 use crate::kind::NamespaceKind;
 
 /// Runs `ask` in a thread that has joined `namespace`, and waits for it; the rest of the process stays where it is. A

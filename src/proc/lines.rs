@@ -65,7 +65,9 @@ mod tests {
     fn our_own_files_are_read() {
         let read = |name: &str| std::fs::read(format!("/proc/self/{name}"));
         let limits = limits(&read("limits").unwrap());
-        assert!(limits.iter().any(|[name, soft, _, unit]| name == "Max open files" && !soft.is_empty() && unit == "files"));
+        assert!(
+            limits.iter().any(|[name, soft, _, unit]| name == "Max open files" && !soft.is_empty() && unit == "files")
+        );
         assert!(!cgroups(&read("cgroup").unwrap()).is_empty());
         if let Ok(text) = read("timens_offsets") {
             assert!(clock_offsets(&text).is_some());
