@@ -62,7 +62,7 @@ fn read(scan: &mut Scan<'_>) -> Vec<Table> {
 /// Enters each mounted procfs as a holder of the pid namespace that it shows.
 fn procfs(scan: &mut Scan<'_>, tables: &[Table]) {
     // All mounts of one procfs share its device, so one that can be reached suffices.
-    let mut shown: HashMap<Device, Option<Place>> = HashMap::new();
+    let mut shown: HashMap<Device, Option<Place>> = own_procfs(scan).into_iter().collect();
     let of_procfs = |mount: &&Mount| mount.fs_type == b"proc";
     for table in tables {
         for mount in table.mounts.iter().filter(of_procfs).filter(|mount| mount.root == b"/") {
@@ -87,6 +87,14 @@ fn procfs(scan: &mut Scan<'_>, tables: &[Table]) {
             }
         }
     }
+}
+
+/// Returns the device of the procfs that we read ourselves, and where our own pid namespace stands, if it shows that.
+fn own_procfs(scan: &Scan<'_>) -> Option<(Device, Option<Place>)> {
+    let device = rustix::fs::fstat(scan.proc).ok().filter(|_| scan.proc.is_of_our_pid_namespace())?.st_dev;
+    let own = rustix::fs::openat(scan.proc, "self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let place = scan.registry.adopt(own, NamespaceKind::Pid, &mut Known::default()).ok();
+    Some((Device { major: rustix::fs::major(device), minor: rustix::fs::minor(device) }, place))
 }
 
 /// Opens the pid namespace that the procfs of this device shows.

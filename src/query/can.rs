@@ -104,3 +104,68 @@ impl Rule {
 fn levels(distance: usize) -> String {
     if distance == 1 { "one level".to_owned() } else { format!("{distance} levels") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::NamespaceKind;
+    use crate::model::{Capabilities, Membership, Observed, Why};
+
+    fn level(ino: u64, creator: u32) -> Level {
+        Level { id: NamespaceId { ino, dev: 4 }, creator: Some(creator) }
+    }
+
+    /// A process with this uid and these capabilities, whose user namespaces are `own` from its own up.
+    fn process(uid: u32, effective: u64, own: &[Level]) -> ProcessFacts {
+        let hidden = || Observed::Hidden(Why::NotAsked);
+        let membership = |kind| Membership { kind, id: Observed::Known(own[0].id), owners: own.to_vec() };
+        ProcessFacts {
+            pid: 7,
+            command: Vec::new(),
+            state: b'S',
+            parent: 1,
+            threads: 1,
+            uids: [uid; 4],
+            gids: [uid; 4],
+            groups: Vec::new(),
+            ns_pids: vec![7],
+            namespaces: NamespaceKind::ALL.into_iter().map(membership).collect(),
+            pid_levels: Vec::new(),
+            capabilities: Capabilities { effective: CapabilitySet(effective), ..Capabilities::default() },
+            no_new_privs: None,
+            seccomp: None,
+            shares_our_user_namespace: true,
+            uid_map: Observed::Gone,
+            gid_map: Observed::Gone,
+            setgroups: Observed::Gone,
+            clocks: Observed::Gone,
+            cgroups: Vec::new(),
+            root: hidden(),
+            cwd: hidden(),
+            executable: hidden(),
+            limits: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_rule_of_user_namespaces_7_decides_in_its_place() {
+        let (top, middle, bottom) = (level(1, 0), level(2, 1000), level(3, 1000));
+        let chain = [bottom, middle, top];
+        let creator = Rule::Creator { namespace: middle.id };
+        for (process, owners, capabilities, rule) in [
+            (process(0, 6, &[top]), &chain[2..], CapabilitySet(6), Rule::Own),
+            (process(0, 6, &[top]), &chain[1..], CapabilitySet(6), Rule::Ancestor { distance: 1 }),
+            (process(0, 6, &[top]), &chain[..], CapabilitySet(6), Rule::Ancestor { distance: 2 }),
+            (process(5, 0, &[top]), &chain[..], CapabilitySet(0), Rule::Ancestor { distance: 2 }),
+            // Whoever made the one below has all capabilities there and further down, without any of its own.
+            (process(1000, 0, &[top]), &chain[1..], CapabilitySet::ALL, creator),
+            (process(1000, 0, &[top]), &chain[..], CapabilitySet::ALL, creator),
+            (process(1000, 0, &[middle, top]), &chain[..], CapabilitySet::ALL, Rule::Creator { namespace: bottom.id }),
+            (process(1000, 6, &[middle, top]), &chain[2..], CapabilitySet(0), Rule::Above),
+            (process(0, 6, &[level(9, 0), top]), &chain[..], CapabilitySet(0), Rule::Beside),
+        ] {
+            assert_eq!(can(&process, owners), Some(Can { capabilities, rule }), "{owners:?}");
+        }
+        assert_eq!(can(&process(0, 6, &[top]), &[]), None);
+    }
+}
