@@ -1,8 +1,11 @@
 //! What a namespace contains, read through the kernel's own files: from outside where that works, else from a thread, or
 //! for user and time namespaces a short-lived child, that joins it. Nothing is changed.
 
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::sys::socket::SockaddrLike as _;
 use rustix::fs::{Mode, OFlags, RawDir};
@@ -16,7 +19,7 @@ use crate::model::{
     Contents, Interface, IpcObjects, Listener, MountSummary, Names, Observed, Snapshot, UserSettings, Why,
 };
 use crate::proc::status::Status;
-use crate::proc::{Proc, idmap, lines, net, read_to_end};
+use crate::proc::{Proc, idmap, lines, net};
 use crate::sys::{child, netlink};
 use crate::target::PinnedNamespace;
 
@@ -30,17 +33,17 @@ impl Contents {
         let members = snapshot.namespace(namespace.id()).map_or(&[][..], |seen| &seen.members);
         Ok(match namespace.kind() {
             NamespaceKind::Cgroup => Self::Cgroup { root: observe(cgroup_root(namespace, &proc, members)) },
-            NamespaceKind::Ipc => Self::Ipc(observe(within(namespace, || ipc(&proc)))),
+            NamespaceKind::Ipc => Self::Ipc(observe(ipc(namespace))),
             NamespaceKind::Mnt => Self::Mnt(mounts(namespace)),
             NamespaceKind::Net => Self::Net {
                 interfaces: observe(within(namespace, interfaces)),
-                listening: observe(within(namespace, || Ok(listeners(&proc)))),
+                listening: observe(listeners(namespace)),
                 net_id: observe(netlink::Route::open().and_then(|route| route.net_id(namespace.as_fd()))),
             },
             NamespaceKind::Pid => Self::Pid { init: members.iter().copied().find(|pid| is_init(&proc, *pid)) },
             NamespaceKind::Time => Self::Time(observe(clocks(namespace, &proc, snapshot, members))),
             NamespaceKind::User => Self::User(observe(user(namespace, &proc, members))),
-            NamespaceKind::Uts => Self::Uts(observe(within(namespace, || names(&proc)))),
+            NamespaceKind::Uts => Self::Uts(observe(names(namespace))),
         })
     }
 }
@@ -62,30 +65,45 @@ fn is_ours(namespace: &PinnedNamespace) -> bool {
     own.is_ok_and(|own| own.st_ino == namespace.id().ino)
 }
 
-/// Reads a file of /proc that shows the namespace of whoever opens it.
-fn read(proc: &Proc, path: &str) -> io::Result<Vec<u8>> {
-    let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut text = Vec::new();
-    read_to_end(file.as_fd(), &mut text)?;
-    Ok(text)
+/// Reads files of /proc that show the namespace of whoever opens them; `None` for one that is not there. An ordinary user
+/// can do that in namespaces that belong to a user namespace of their own, after joining that.
+fn read_in<const COUNT: usize>(
+    namespace: &PinnedNamespace,
+    files: [&CStr; COUNT],
+) -> io::Result<[Option<Vec<u8>>; COUNT]> {
+    let path = |file: &CStr| Path::new(OsStr::from_bytes(file.to_bytes())).to_owned();
+    let refused = match within(namespace, || Ok(files.map(|file| std::fs::read(path(file)).ok()))) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => error,
+        result => return result,
+    };
+    let owner = namespace.owner().map_err(|_| refused)?;
+    let read = child::read_within(&[owner.as_fd(), namespace.as_fd()], &files)?;
+    read.try_into().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-fn names(proc: &Proc) -> io::Result<Names> {
-    let one = |name: &str| {
-        let mut text = read(proc, &format!("sys/kernel/{name}"))?;
+fn missing() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
+}
+
+fn names(namespace: &PinnedNamespace) -> io::Result<Names> {
+    let [host, domain] = read_in(namespace, [c"/proc/sys/kernel/hostname", c"/proc/sys/kernel/domainname"])?;
+    let line = |text: Option<Vec<u8>>| {
+        let mut text = text.ok_or_else(missing)?;
         text.pop_if(|last| *last == b'\n');
         io::Result::Ok(text)
     };
-    Ok(Names { host: one("hostname")?, domain: one("domainname")? })
+    Ok(Names { host: line(host)?, domain: line(domain)? })
 }
 
-fn ipc(proc: &Proc) -> io::Result<IpcObjects> {
-    let objects = |name: &str| io::Result::Ok(net::sysv_objects(&read(proc, &format!("sysvipc/{name}"))?));
+fn ipc(namespace: &PinnedNamespace) -> io::Result<IpcObjects> {
+    let files = [c"/proc/sysvipc/shm", c"/proc/sysvipc/sem", c"/proc/sysvipc/msg"];
+    let [shared_memory, semaphores, message_queues] = read_in(namespace, files)?;
+    let objects = |text: Option<Vec<u8>>| text.map(|text| net::sysv_objects(&text)).ok_or_else(missing);
     Ok(IpcObjects {
-        shared_memory: objects("shm")?,
-        semaphores: objects("sem")?,
-        message_queues: objects("msg")?,
-        posix_queues: posix_queues().ok(),
+        shared_memory: objects(shared_memory)?,
+        semaphores: objects(semaphores)?,
+        message_queues: objects(message_queues)?,
+        posix_queues: within(namespace, posix_queues).ok(),
     })
 }
 
@@ -164,17 +182,21 @@ fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(found)
 }
 
-fn listeners(proc: &Proc) -> Vec<Listener> {
-    let files = [("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6")];
-    let mut found: Vec<Listener> = files
-        .into_iter()
-        // Without IPv6 two of them are missing.
-        .filter_map(|(protocol, file)| Some((protocol, read(proc, &format!("thread-self/net/{file}")).ok()?)))
-        .flat_map(|(protocol, text)| net::listeners(protocol, &text))
-        .collect();
+fn listeners(namespace: &PinnedNamespace) -> io::Result<Vec<Listener>> {
+    let files = [
+        c"/proc/thread-self/net/tcp",
+        c"/proc/thread-self/net/tcp6",
+        c"/proc/thread-self/net/udp",
+        c"/proc/thread-self/net/udp6",
+    ];
+    // Without IPv6 two of them are missing.
+    let texts = read_in(namespace, files)?.map(Option::unwrap_or_default);
+    let protocols = ["tcp", "tcp", "udp", "udp"];
+    let listeners = protocols.into_iter().zip(texts).flat_map(|(protocol, text)| net::listeners(protocol, &text));
+    let mut found: Vec<Listener> = listeners.collect();
     found.sort_unstable();
     found.dedup();
-    found
+    Ok(found)
 }
 
 fn is_init(proc: &Proc, pid: Pid) -> bool {
@@ -196,7 +218,7 @@ fn clocks(
     };
     let mut text = Vec::new();
     if members.iter().filter(stays).all(|pid| proc.read(*pid, "timens_offsets", &mut text).is_err()) {
-        let mut files = child::read_within(namespace.as_fd(), &[c"/proc/self/timens_offsets"])?;
+        let mut files = child::read_within(&[namespace.as_fd()], &[c"/proc/self/timens_offsets"])?;
         text = files.pop().flatten().ok_or(io::ErrorKind::NotFound)?;
     }
     lines::clock_offsets(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -221,7 +243,7 @@ fn user(namespace: &PinnedNamespace, proc: &Proc, members: &[Pid]) -> io::Result
         let own = |file: &&std::ffi::CStr| std::fs::read(file.to_str().unwrap_or_default()).ok();
         Ok(all.iter().map(own).collect())
     } else {
-        child::read_within(namespace.as_fd(), &all)
+        child::read_within(&[namespace.as_fd()], &all)
     };
     let mut read = match read {
         Ok(read) => read.into_iter(),
@@ -264,9 +286,12 @@ fn cgroup_root(namespace: &PinnedNamespace, proc: &Proc, members: &[Pid]) -> io:
         entries.into_iter().nth(unified).map(|entry| entry.path)
     };
     for pid in members {
-        let file = format!("{pid}/cgroup");
-        let inside = reach::within(namespace.as_fd(), namespace.kind(), || read(proc, &file));
-        let (Ok(inside), Ok(outside)) = (inside, read(proc, &file)) else { continue };
+        let read = || {
+            let mut text = Vec::new();
+            proc.read(*pid, "cgroup", &mut text).map(|()| text)
+        };
+        let inside = reach::within(namespace.as_fd(), namespace.kind(), read);
+        let (Ok(inside), Ok(outside)) = (inside, read()) else { continue };
         if let (Some(inside), Some(outside)) = (path_of(&inside), path_of(&outside))
             && let Some(root) = outside.strip_suffix(if inside == b"/" { &b""[..] } else { &inside[..] })
         {

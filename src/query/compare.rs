@@ -213,6 +213,10 @@ fn ids(a: &Side<'_>, b: &Side<'_>) -> Vec<String> {
         let (Observed::Known(ours), Observed::Known(theirs)) = (ours, theirs) else { continue };
         clauses.push(match idmap::shared(&first.in_our_terms(ours), &second.in_our_terms(theirs)) {
             (0, _) => format!("none of {}'s {what} has a name in {}", a.label, b.label),
+            (1, first) => {
+                let (mine, other) = first.unwrap_or_default();
+                format!("one of {}'s {what} has a name in {}, {mine} is {other} there", a.label, b.label)
+            }
             (count, Some((mine, other))) if mine == other => {
                 format!("{count} of {}'s {what} have a name in {}, from {mine} on the same", a.label, b.label)
             }

@@ -1,5 +1,5 @@
-//! Reading a few files from within a user or time namespace: only a process with a single thread can join those, so a
-//! short-lived child does.
+//! Reading a few files from within namespaces that only a process with a single thread can join, user and time, or that
+//! take a user namespace to be joined before: a short-lived child does it.
 
 use std::ffi::CStr;
 use std::io::{self, Read as _};
@@ -7,17 +7,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-/// Joins `namespace` in a child and returns what it reads there from each file; `None` for one that it cannot read.
+/// Joins `namespaces`, in their order, in a child and returns what it reads there from each file; `None` for one that it
+/// cannot read.
 ///
 /// # Errors
 /// Of fork(2), and of setns(2): EPERM without CAP_SYS_ADMIN in the namespace, EINVAL for the user namespace that we are in.
-pub(crate) fn read_within(namespace: BorrowedFd<'_>, files: &[&CStr]) -> io::Result<Vec<Option<Vec<u8>>>> {
+pub(crate) fn read_within(namespaces: &[BorrowedFd<'_>], files: &[&CStr]) -> io::Result<Vec<Option<Vec<u8>>>> {
+    // Made before the fork, as the child must not allocate; what does not fit is left out.
+    let mut buffer = vec![0; 1 << 20];
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: the child calls nothing but system calls, through wrappers that neither allocate nor lock, and leaves by
     // _exit(2), so it does not matter in which state other threads of ours left memory and locks.
     let pid = super::check(unsafe { libc::fork() })?;
     if pid == 0 {
-        report(namespace, files, writer.as_fd());
+        report(namespaces, files, &mut buffer, writer.as_fd());
         // SAFETY: ends the child without running anything of ours.
         unsafe { libc::_exit(0) }
     }
@@ -35,14 +38,14 @@ pub(crate) fn read_within(namespace: BorrowedFd<'_>, files: &[&CStr]) -> io::Res
 
 /// Each part of the answer is a length, or a negated errno, in four bytes, and as many bytes of content. The first is the
 /// result of joining.
-fn report(namespace: BorrowedFd<'_>, files: &[&CStr], pipe: BorrowedFd<'_>) {
-    let joined = rustix::thread::move_into_link_name_space(namespace, None);
+fn report(namespaces: &[BorrowedFd<'_>], files: &[&CStr], buffer: &mut [u8], pipe: BorrowedFd<'_>) {
+    let mut join = namespaces.iter().map(|namespace| rustix::thread::move_into_link_name_space(*namespace, None));
+    let joined = join.find(Result::is_err).unwrap_or(Ok(()));
     if write_part(pipe, joined.map(|()| &b""[..])).is_err() || joined.is_err() {
         return;
     }
-    let mut buffer = [0u8; 16 * 1024];
     for file in files {
-        let content = read_whole(file, &mut buffer).map(|length| &buffer[..length]);
+        let content = read_whole(file, buffer).map(|length| &buffer[..length]);
         if write_part(pipe, content).is_err() {
             return;
         }
@@ -52,7 +55,6 @@ fn report(namespace: BorrowedFd<'_>, files: &[&CStr], pipe: BorrowedFd<'_>) {
 fn read_whole(file: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
     let file = rustix::fs::openat(CWD, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut length = 0;
-    // What does not fit is left out; an id map has less than 4,096 bytes per write and 340 lines.
     while length < buffer.len() {
         match rustix::io::read(&file, &mut buffer[length..])? {
             0 => break,
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn our_own_user_namespace_cannot_be_joined_and_that_is_said() {
         let own = std::fs::File::open("/proc/self/ns/user").unwrap();
-        let error = read_within(own.as_fd(), &[c"/proc/self/uid_map"]).unwrap_err();
+        let error = read_within(&[own.as_fd()], &[c"/proc/self/uid_map"]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     }
 
@@ -110,7 +112,7 @@ mod tests {
     fn files_are_read_within() {
         // Joining our own ipc namespace needs CAP_SYS_ADMIN, and changes nothing.
         let own = std::fs::File::open("/proc/self/ns/ipc").unwrap();
-        let Ok(read) = read_within(own.as_fd(), &[c"/proc/self/comm", c"/no/such/file"]) else { return };
+        let Ok(read) = read_within(&[own.as_fd()], &[c"/proc/self/comm", c"/no/such/file"]) else { return };
         assert_eq!(read[0].as_deref(), Some(&std::fs::read("/proc/thread-self/comm").unwrap()[..]));
         assert_eq!(read[1], None);
     }

@@ -86,8 +86,11 @@ fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
     };
     match snapshot.hidden().count(Subject::Process) {
         0 => error.with_hint("`nstool ls` lists the namespaces that are there"),
-        1 => error.with_hint("1 process could not be examined; it may be in there"),
-        hidden => error.with_hint(format!("{hidden} processes could not be examined; they may be in there")),
+        hidden => {
+            let advice = if rustix::process::geteuid().is_root() { "" } else { ": run nstool as root to see theirs" };
+            let what = if hidden == 1 { "1 process".to_owned() } else { format!("{hidden} processes") };
+            error.with_hint(format!("the namespaces of {what} could not be read{advice}"))
+        }
     }
 }
 
