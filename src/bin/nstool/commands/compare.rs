@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use nstool::model::{Membership, Observed, PairFacts, ProcessFacts};
+use nstool::model::{Level, Membership, Observed, PairFacts, ProcessFacts};
 use nstool::query::compare::{Row, Side, compare};
 use nstool::target::{PinnedNamespace, PinnedProcess, Resolved, Target};
-use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
+use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, NamespaceLink, Result};
 use serde_json::{Value as Json, json};
 
 use crate::render::columns::{Cell, Column};
@@ -47,10 +47,9 @@ struct Subject {
 
 enum SubjectKind {
     Process(PinnedProcess, Box<ProcessFacts>),
-    Namespace(PinnedNamespace, ProcessLevels),
+    /// With the pid namespaces from itself up, if it is one.
+    Namespace(PinnedNamespace, Vec<Level>),
 }
-
-type ProcessLevels = Vec<nstool::model::Level>;
 
 impl Subject {
     fn read(target: &Target) -> Result<Self> {
@@ -91,7 +90,7 @@ impl Subject {
         }
     }
 
-    fn id(&self, kind: NamespaceKind) -> Observed<nstool::NamespaceId> {
+    fn id(&self, kind: NamespaceKind) -> Observed<NamespaceId> {
         let found = self.memberships.iter().find(|membership| membership.kind == kind);
         found.map_or(Observed::Gone, |membership| membership.id)
     }
@@ -155,7 +154,8 @@ fn pair(args: &Args, a: &Subject, b: &Subject, kinds: KindSet, terminal: &Termin
         _ => PairFacts::default(),
     };
     let rows: Vec<Row> = kinds.iter().map(|kind| compare(kind, &a.side(), &b.side(), &facts)).collect();
-    let unreadable = rows.iter().find(|row| row.same().is_none()).map(|row| unreadable(row, a, b));
+    let unread = rows.iter().find(|row| row.same().is_none());
+    let trouble = unread.map(|row| unreadable(row.kind, if row.a.known().is_none() { a } else { b }));
     let same = rows.iter().all(|row| row.same() == Some(true));
     if args.json {
         let list: Vec<Json> = rows.iter().map(row_json).collect();
@@ -163,7 +163,7 @@ fn pair(args: &Args, a: &Subject, b: &Subject, kinds: KindSet, terminal: &Termin
     } else {
         render::print(&table(rows, terminal))?;
     }
-    unreadable.map_or(Ok(same), Err)
+    trouble.map_or(Ok(same), Err)
 }
 
 static COLUMNS: [Column<Line>; 5] = [
@@ -178,12 +178,12 @@ static COLUMNS: [Column<Line>; 5] = [
 struct Line {
     kind: &'static str,
     relation: String,
-    a: Option<Observed<nstool::NamespaceId>>,
-    b: Option<Observed<nstool::NamespaceId>>,
+    a: Option<Observed<NamespaceId>>,
+    b: Option<Observed<NamespaceId>>,
     meaning: String,
 }
 
-fn inode(id: Option<Observed<nstool::NamespaceId>>) -> Cell<'static> {
+fn inode(id: Option<Observed<NamespaceId>>) -> Cell<'static> {
     match id {
         None => Cell::Empty,
         Some(Observed::Known(id)) => i64::try_from(id.ino).map_or(Cell::Hidden, Cell::Number),
@@ -219,14 +219,12 @@ fn row_json(row: &Row) -> Json {
     })
 }
 
-/// Words why a row could not be told, for whichever side is at fault.
-fn unreadable(row: &Row, a: &Subject, b: &Subject) -> Error {
-    let subject = if row.a.known().is_none() { a } else { b };
-    let link = nstool::NamespaceLink::Own(row.kind);
-    let again = subject.pinned().and_then(|process| Some((process, process.namespace(link).err()?)));
-    match again {
-        Some((process, error)) => process.cannot(&format!("read the {} namespace", row.kind), error),
-        None => Error::new(ErrorKind::System, format!("cannot read the {} namespace of {}", row.kind, subject.label)),
+/// Words why a namespace could not be read.
+fn unreadable(kind: NamespaceKind, subject: &Subject) -> Error {
+    let again = |process: &PinnedProcess| process.namespace(NamespaceLink::Own(kind)).err();
+    match subject.pinned().and_then(|process| Some((process, again(process)?))) {
+        Some((process, error)) => process.cannot(&format!("read the {kind} namespace"), error),
+        None => Error::new(ErrorKind::System, format!("cannot read the {kind} namespace of {}", subject.label)),
     }
 }
 
@@ -261,24 +259,11 @@ fn matrix(args: &Args, subjects: &[Subject], kinds: KindSet, terminal: &Terminal
     } else {
         render::print(&render::listing::grid(&lines, terminal))?;
     }
-    match unknown {
-        Some((kind, place)) => {
-            let link = nstool::NamespaceLink::Own(kind);
-            let process = subjects[place].pinned();
-            Err(match process.and_then(|process| Some((process, process.namespace(link).err()?))) {
-                Some((process, error)) => process.cannot(&format!("read the {kind} namespace"), error),
-                None => Error::new(
-                    ErrorKind::System,
-                    format!("cannot read the {kind} namespace of {}", subjects[place].label),
-                ),
-            })
-        }
-        None => Ok(same),
-    }
+    unknown.map_or(Ok(same), |(kind, place)| Err(unreadable(kind, &subjects[place])))
 }
 
 /// Returns the letter of a namespace within its row: the same letter, the same namespace.
-fn letter(groups: &mut Vec<nstool::NamespaceId>, id: nstool::NamespaceId) -> String {
+fn letter(groups: &mut Vec<NamespaceId>, id: NamespaceId) -> String {
     let place = groups.iter().position(|known| *known == id).unwrap_or_else(|| {
         groups.push(id);
         groups.len() - 1

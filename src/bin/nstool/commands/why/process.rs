@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> 
     let snapshot = Snapshot::capture(&Scope::holders())?;
     // It was alive when the scan had read it, so what was read is its own.
     process.verify()?;
-    let ended = || process.cannot("read the namespaces", std::io::Error::from_raw_os_error(libc_esrch()));
+    let ended = || process.cannot("read the namespaces", rustix::io::Errno::SRCH.into());
     let kept = why::kept_by(&snapshot, process.pid(), &opened_by_us).ok_or_else(ended)?;
     if kept.iter().all(|kept| kept.namespace.known().is_none()) {
         // Asked once more for the errno and the hint that belongs to it.
@@ -57,10 +57,6 @@ pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> 
     render::print(&listing.table(Layout::default(), terminal))?;
     hidden::say(&snapshot, terminal);
     Ok(())
-}
-
-fn libc_esrch() -> i32 {
-    rustix::io::Errno::SRCH.raw_os_error()
 }
 
 fn json_of(kept: &Kept) -> Json {
