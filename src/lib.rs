@@ -27,7 +27,9 @@
 
 mod capability;
 pub mod discover;
+pub mod enter;
 pub mod error;
+pub mod exec;
 mod id;
 mod kind;
 pub mod model;

@@ -4,6 +4,7 @@
 
 mod common;
 mod compare;
+mod enter;
 mod ls;
 mod mounts;
 mod show;

@@ -42,13 +42,6 @@ pub(super) fn look(scan: &mut Scan<'_>) {
     }
 }
 
-/// Enters every mount namespace of the machine, our own included, and returns which one that is.
-pub(super) fn walk_from_own(scan: &mut Scan<'_>) -> Option<NamespaceId> {
-    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    walk(scan, &own);
-    Some(scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()?.id)
-}
-
 /// Tells whether our root directory is no mount's root: then the kernel shows us only the mounts below it. A chroot into
 /// a mount point cannot be told from a namespace of its own.
 pub(super) fn is_in_a_chroot() -> bool {
@@ -58,6 +51,13 @@ pub(super) fn is_in_a_chroot() -> bool {
         let (known, set) = (stat.stx_attributes_mask.bits(), stat.stx_attributes.bits());
         known & STATX_ATTR_MOUNT_ROOT != 0 && set & STATX_ATTR_MOUNT_ROOT == 0
     })
+}
+
+/// Enters every mount namespace of the machine, our own included, and returns which one that is.
+pub(super) fn walk_from_own(scan: &mut Scan<'_>) -> Option<NamespaceId> {
+    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    walk(scan, &own);
+    Some(scan.registry.adopt(own, NamespaceKind::Mnt, &mut Known::default()).ok()?.id)
 }
 
 /// Enters every mount namespace of the machine, with or without processes, by walking the kernel's list from ours both

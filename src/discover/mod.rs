@@ -94,6 +94,24 @@ struct Scan<'a> {
     ended: HashSet<usize>,
 }
 
+/// What a scan stands on.
+struct Ground {
+    /// The descriptors we had before the scan.
+    inherited: HashSet<RawFd>,
+    proc: Proc,
+    registry: Registry,
+    _limit: registry::RaisedLimit,
+}
+
+impl Ground {
+    fn prepare() -> Result<Self> {
+        let inherited = descriptors::of_ourselves();
+        let proc = Proc::open()?;
+        let limit = registry::RaisedLimit::raise();
+        Ok(Self { registry: Registry::new(inherited.len()), inherited, proc, _limit: limit })
+    }
+}
+
 impl Snapshot {
     /// Looks at the machine.
     ///
@@ -104,16 +122,8 @@ impl Snapshot {
     /// # Errors
     /// There is no usable `/proc`.
     pub fn capture(scope: &Scope) -> Result<Self> {
-        let inherited = descriptors::of_ourselves();
-        let proc = Proc::open()?;
-        let _limit = registry::RaisedLimit::raise();
-        let registry = Registry::new(inherited.len());
-        let pids = proc.pids()?;
-        let gathered = worker::visit_all(scope, &proc, &registry, &pids, &inherited);
-        let mut scan = Scan::new(scope, &proc, &registry, &inherited, gathered);
-        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
-            scan.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
-        }
+        let ground = Ground::prepare()?;
+        let mut scan = Scan::begin(scope, &ground)?;
         for source in &SOURCES {
             if let Look::Machine(look) = source.look
                 && (source.wanted)(scope)
@@ -126,15 +136,14 @@ impl Snapshot {
 }
 
 impl<'a> Scan<'a> {
-    /// Goes on from what the processes told.
-    fn new(
-        scope: &'a Scope,
-        proc: &'a Proc,
-        registry: &'a Registry,
-        inherited: &'a HashSet<RawFd>,
-        gathered: worker::Gathered,
-    ) -> Self {
-        Self {
+    /// Looks at every process, with the sources that do so.
+    fn begin(scope: &'a Scope, ground: &'a Ground) -> Result<Self> {
+        let Ground { inherited, proc, registry, .. } = ground;
+        let mut gathered = worker::visit_all(scope, proc, registry, &proc.pids()?, inherited);
+        if !rustix::process::geteuid().is_root() && proc.hides_processes() {
+            gathered.hidden.add(Subject::UnlistedProcesses, Why::NotPermitted);
+        }
+        Ok(Self {
             scope,
             proc,
             registry,
@@ -148,7 +157,7 @@ impl<'a> Scan<'a> {
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
             ended: HashSet::new(),
-        }
+        })
     }
 
     /// Puts together what the sources found.

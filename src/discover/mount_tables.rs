@@ -4,14 +4,13 @@
 //! statmount(2) is asked first, since it needs nobody who lives there and sees past a chroot; where the kernel lacks it
 //! or refuses, mountinfo of a process that does live there is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::registry::{RaisedLimit, Registry};
-use super::{Commands, Scan, Scope, bind_mounts, descriptors, newcomers, worker};
+use super::{Commands, Ground, Scan, Scope, bind_mounts, newcomers};
 use crate::error::{Error, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -39,14 +38,10 @@ impl MountTables {
     /// # Errors
     /// There is no usable `/proc`.
     pub fn capture() -> Result<Self> {
-        let inherited = descriptors::of_ourselves();
-        let proc = Proc::open()?;
-        let _limit = RaisedLimit::raise();
-        let registry = Registry::new(inherited.len());
         let scope =
             Scope { kinds: KindSet::EMPTY.with(NamespaceKind::Mnt), commands: Commands::None, ..Scope::processes() };
-        let gathered = worker::visit_all(&scope, &proc, &registry, &proc.pids()?, &inherited);
-        let mut scan = Scan::new(&scope, &proc, &registry, &inherited, gathered);
+        let ground = Ground::prepare()?;
+        let mut scan = Scan::begin(&scope, &ground)?;
         if bind_mounts::is_in_a_chroot() {
             scan.hidden.add(Subject::MountTable, Why::Outside);
         }
@@ -60,7 +55,8 @@ impl MountTables {
             }
         }
         let mut found = Self { processes: scan.processes.len(), hidden: scan.hidden, ..Self::default() };
-        let jobs: Vec<Job> = registry
+        let jobs: Vec<Job> = ground
+            .registry
             .entries()
             .into_iter()
             .enumerate()
@@ -72,13 +68,20 @@ impl MountTables {
                 pin: entry.pin,
             })
             .collect();
-        for read in read_all(&jobs, &proc) {
+        for read in read_all(&jobs, &ground.proc) {
             match read {
                 Ok(table) => found.add(table),
                 Err(why) => found.hidden.add(Subject::MountTable, why),
             }
         }
         found.tables.sort_unstable_by_key(|table| table.namespace);
+        complete(&mut found.tables, |pid| {
+            let mut text = Vec::new();
+            ground
+                .proc
+                .read(pid, "mountinfo", &mut text)
+                .map_or_else(|_| Vec::new(), |()| mountinfo::parse(&text).mounts)
+        });
         Ok(found)
     }
 
@@ -137,6 +140,22 @@ impl MountTables {
             self.hidden.add(Subject::Chroot, Why::Unreachable);
         }
         self.tables.push(table);
+    }
+}
+
+/// Adds what statmount(2) leaves out: `propagate_from` of mounts in other namespaces than ours, which it looks for below
+/// our own root (Linux 6.18). It only matters where a master has no member in any table.
+fn complete(tables: &mut [MountTable], read: impl Fn(Pid) -> Vec<Mount>) {
+    let seen: HashSet<u32> = tables.iter().flat_map(|table| &table.mounts).filter_map(|mount| mount.shared).collect();
+    let dangles =
+        |mount: &Mount| mount.propagate_from.is_none() && mount.master.is_some_and(|group| !seen.contains(&group));
+    for table in tables.iter_mut().filter(|table| table.mounts.iter().any(dangles)) {
+        let Some(pid) = table.processes.first() else { continue };
+        let told: HashMap<u32, Mount> = read(*pid).into_iter().map(|mount| (mount.id, mount)).collect();
+        for mount in table.mounts.iter_mut().filter(|mount| dangles(mount)) {
+            let same = told.get(&mount.id).filter(|told| told.master == mount.master);
+            mount.propagate_from = same.and_then(|told| told.propagate_from);
+        }
     }
 }
 
@@ -267,7 +286,8 @@ fn of_answer(answer: &statmount::Answer<'_>) -> Option<Mount> {
         options: mount_options(header.mnt_attr),
         shared: some(header.mnt_peer_group).filter(|_| header.mnt_propagation & statmount::SHARED != 0),
         master: some(header.mnt_master).filter(|_| header.mnt_propagation & statmount::SLAVE != 0),
-        propagate_from: some(header.propagate_from),
+        // mountinfo names it only where it is another than the master.
+        propagate_from: some(header.propagate_from).filter(|from| u64::from(*from) != header.mnt_master),
         unbindable: header.mnt_propagation & statmount::UNBINDABLE != 0,
         fs_type,
         // mountinfo says "none" where a filesystem was mounted without a source.
@@ -320,6 +340,28 @@ mod tests {
         assert_eq!(mount_options(0x20), b"rw");
         assert_eq!(super_options(0x91, Some(b"mode=755")), b"ro,sync,dirsync,mode=755");
         assert_eq!(super_options(0, Some(b"lowerdir=/a\\040b")), b"rw,lowerdir=/a b");
+    }
+
+    #[test]
+    fn a_master_out_of_sight_is_completed_from_mountinfo() {
+        let lines = b"1 0 0:2 / / rw shared:1 - tmpfs a rw\n2 1 0:2 / /x rw master:9 propagate_from:1 - tmpfs a rw";
+        let whole = mountinfo::parse(lines).mounts;
+        let mut mounts = whole.clone();
+        mounts[1].propagate_from = None;
+        let mut table = MountTable {
+            namespace: NamespaceId { ino: 1, dev: 4 },
+            owner: Observed::Gone,
+            processes: vec![7],
+            mounts,
+            partial: false,
+            malformed: 0,
+        };
+        let tables = std::slice::from_mut(&mut table);
+        complete(tables, |pid| if pid == 7 { whole.clone() } else { Vec::new() });
+        assert_eq!(table.mounts, whole);
+        // Where the master is in sight nothing is read.
+        table.mounts[1].master = Some(1);
+        complete(std::slice::from_mut(&mut table), |_| unreachable!());
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Subject {
             Self::Socket => ("socket", "sockets"),
             Self::Threads => ("process's threads", "processes' threads"),
             Self::MountTable => ("mount table", "mount tables"),
-            Self::MountLine => ("malformed line of mount tables", "malformed lines of mount tables"),
+            Self::MountLine => ("malformed line of a mount table", "malformed lines of mount tables"),
             Self::Chroot => ("mount table in part", "mount tables in part"),
             Self::MountNamespaces => ("mount namespaces without processes", "mount namespaces without processes"),
         }

@@ -105,6 +105,7 @@ impl<'a> Forest<'a> {
                 }
             }));
         }
+        cut_circles(&mut nodes);
         let mut forest = Self { tables, nodes, first, children: OnceCell::new() };
         forest.infer_locks();
         forest
@@ -283,6 +284,31 @@ impl<'a> Forest<'a> {
     pub(super) fn rearrange(&mut self, change: impl FnOnce(&mut Vec<Node<'a>>)) {
         self.children = OnceCell::new();
         change(&mut self.nodes);
+    }
+}
+
+/// Parts mounts that stand on each other in a circle: ids that were given anew while a table was read can say so.
+fn cut_circles(nodes: &mut [Node<'_>]) {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        OnThisWay,
+        LeadsUp,
+    }
+    let mut states = vec![State::New; nodes.len()];
+    for start in 0..nodes.len() {
+        let mut way = Vec::new();
+        let mut here = start;
+        while states[here] == State::New {
+            states[here] = State::OnThisWay;
+            way.push(here);
+            match nodes[here].parent {
+                Some(parent) if states[parent.index()] == State::OnThisWay => nodes[here].parent = None,
+                Some(parent) => here = parent.index(),
+                None => {}
+            }
+        }
+        way.into_iter().for_each(|node| states[node] = State::LeadsUp);
     }
 }
 

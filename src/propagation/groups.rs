@@ -1,5 +1,6 @@
 //! Peer groups and who receives from them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::forest::{Forest, MountRef};
@@ -50,9 +51,12 @@ impl Groups {
             }
             match (node.shared, node.master) {
                 (None, Some(master)) => groups.slaves.entry(master).or_default().push(mount),
-                // All members of a group have the same master.
-                (Some(group), Some(master)) if groups.above.insert(group, master).is_none() => {
-                    groups.below.entry(master).or_default().push(group);
+                // All members of a group have the same master; tables that say otherwise are not believed twice.
+                (Some(group), Some(master)) => {
+                    if let Entry::Vacant(above) = groups.above.entry(group) {
+                        above.insert(master);
+                        groups.below.entry(master).or_default().push(group);
+                    }
                 }
                 _ => {}
             }

@@ -13,6 +13,8 @@ mod groups;
 mod lock;
 mod path;
 mod source;
+#[cfg(test)]
+mod tests;
 mod unmount;
 
 pub use attach::{Arrival, Prediction, Refusal, What};

@@ -10,6 +10,7 @@ pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
+pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod statmount;
 

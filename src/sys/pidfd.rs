@@ -24,6 +24,13 @@ pub(crate) fn open(pid: Pid) -> Option<io::Result<OwnedFd>> {
     open_with(pid, 0)
 }
 
+/// Opens a pidfd of one thread, which may be another than its process's leader; `None` before Linux 5.3, EINVAL before
+/// 6.9.
+pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
+    // PIDFD_THREAD has the value of O_EXCL.
+    open_with(tid, libc::O_EXCL)
+}
+
 fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
     OPEN.attempt(|| {
         // SAFETY: the call takes two integers.
@@ -32,13 +39,6 @@ fn open_with(pid: Pid, flags: libc::c_int) -> Option<io::Result<OwnedFd>> {
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     })
-}
-
-/// Opens a pidfd of one thread, which may be another than its process's leader; `None` before Linux 6.9.
-pub(crate) fn open_thread(tid: Pid) -> Option<io::Result<OwnedFd>> {
-    // EINVAL: a kernel without PIDFD_THREAD.
-    open_with(tid, libc::O_EXCL)
-        .filter(|opened| !matches!(opened, Err(error) if error.raw_os_error() == Some(libc::EINVAL)))
 }
 
 /// Tells whether a descriptor is a pidfd of a kernel that gives pidfds a filesystem of their own (since Linux 6.9).
@@ -94,6 +94,14 @@ pub(crate) fn getfd(pidfd: BorrowedFd<'_>, fd: RawFd) -> Option<io::Result<Owned
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(new) })
     })
+}
+
+/// Sends a signal to the process, and to no other that was given its number since; Linux 5.1.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: with a null pointer the kernel fills in the information itself.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    check(result as libc::c_int).map(drop)
 }
 
 #[cfg(test)]

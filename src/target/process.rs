@@ -13,9 +13,6 @@ use crate::kind::NamespaceLink;
 use crate::proc::{self, Proc, stat};
 use crate::sys::pidfd;
 
-/// `PID_FS_MAGIC` of statfs(2): pidfds with inode numbers of their own, since Linux 6.9.
-const PID_FS_MAGIC: u64 = 0x5049_4446;
-
 /// A process, or one thread, that was found by its number and pinned.
 ///
 /// It holds a pidfd (since Linux 5.3) and the process's directory in procfs. Both belong to this process for good:
@@ -182,9 +179,13 @@ impl PinnedProcess {
         }
         let refused = matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES));
         let error = Error::system(format!("cannot {what} of process {pid}"), cause);
+        let own = rustix::process::geteuid().as_raw();
         match self.uid().filter(|_| refused) {
+            Some(_) if own == 0 => error.with_hint(
+                "it has capabilities that we lack, or lives in an outer user namespace: run nstool there, with all of them",
+            ),
             Some(0) => error.with_hint("run nstool as root, with all capabilities of the process"),
-            Some(uid) if uid == rustix::process::geteuid().as_raw() => error.with_hint(
+            Some(uid) if uid == own => error.with_hint(
                 "the process is your own, but it changed credentials or has more capabilities: run nstool as root",
             ),
             Some(uid) => error.with_hint(format!("run nstool as root or as the process's owner (uid {uid})")),
@@ -214,9 +215,7 @@ fn open_dir(proc: &Proc, pid: Pid) -> io::Result<OwnedFd> {
 
 fn pidfd_inode(pidfd: &OwnedFd) -> Option<u64> {
     // Before pidfs all pidfds share one inode, which proves nothing.
-    let statfs = rustix::fs::fstatfs(pidfd).ok()?;
-    let own = statfs.f_type as u64 == PID_FS_MAGIC;
-    own.then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
+    pidfd::is_pidfd(pidfd.as_fd()).then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
 }
 
 fn check_inode(pid: Pid, pidfd: Option<&OwnedFd>, wanted: u64) -> Result<()> {

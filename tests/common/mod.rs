@@ -3,6 +3,7 @@
 pub mod handle;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -104,6 +105,41 @@ impl Drop for Helper {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A copy of nstool that everybody may run, wherever the tests were built.
+pub struct Public {
+    /// Where it lies, as `nstool`.
+    pub directory: PathBuf,
+}
+
+impl Public {
+    /// Makes the copy, in a directory that goes when the test ends.
+    pub fn copy(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("nstool-test-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_nstool"), directory.join("nstool")).unwrap();
+        Self { directory }
+    }
+
+    /// Returns where the copy is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("nstool")
+    }
+
+    /// Returns a command that runs the copy as an ordinary user.
+    pub fn run_as_nobody(&self) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.path());
+        command
+    }
+}
+
+impl Drop for Public {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 

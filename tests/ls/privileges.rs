@@ -1,38 +1,10 @@
 //! `ls` for those who are not root.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::{flat, json, row};
-use crate::common::{Helper, inode_of, stdout_of};
+use crate::common::{Helper, Public, inode_of, stdout_of};
 use crate::{need, need_root};
-
-/// A copy of nstool that everybody may run, wherever the tests were built.
-struct Public {
-    directory: std::path::PathBuf,
-}
-
-impl Public {
-    fn copy(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("nstool-test-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_nstool"), directory.join("nstool")).unwrap();
-        Self { directory }
-    }
-
-    fn run_as_nobody(&self) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.directory.join("nstool"));
-        command
-    }
-}
-
-impl Drop for Public {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
 
 #[test]
 fn an_ordinary_user_sees_what_is_theirs_and_is_told_of_the_rest() {
@@ -112,7 +84,7 @@ fn processes_that_proc_does_not_list_are_spoken_of() {
     let public = Public::copy("hidepid");
     let script = format!(
         "mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid=65534 --regid=65534 --clear-groups {} ls -J",
-        public.directory.join("nstool").display()
+        public.path().display()
     );
     let output = Command::new("unshare").args(["-mpf", "--kill-child", "sh", "-c", &script]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

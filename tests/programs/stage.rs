@@ -245,6 +245,7 @@ fn without(rest: &[String], errno: i32) {
         "pidfd_open" => Some(libc::SYS_pidfd_open),
         "pidfd_getfd" => Some(libc::SYS_pidfd_getfd),
         "openat2" => Some(libc::SYS_openat2),
+        "close_range" => Some(libc::SYS_close_range),
         "clone3" => Some(libc::SYS_clone3),
         "statmount" => Some(457),
         "listmount" => Some(458),

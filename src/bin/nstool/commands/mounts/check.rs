@@ -197,7 +197,13 @@ fn what_goes_wrong(forest: &Forest<'_>, finding: &Finding) -> Vec<&'static str> 
     let mut sentences = Vec::new();
     let is_proc = forest.mount(finding.mount).is_some_and(|told| told.fs_type == b"proc" && told.root == b"/");
     sentences.push(match finding.exchange.as_ref().map(|exchange| exchange.direction) {
-        Some(Direction::Both) => "What is mounted on it in any of these places appears in all, and so do unmounts.",
+        Some(Direction::Both) if finding.parties().iter().all(|party| party.direction == Direction::Both) => {
+            "What is mounted on it in any of these places appears in all, and so do unmounts."
+        }
+        Some(Direction::Both) => {
+            "What is mounted on it here appears in the places with \"with\" and \"to\"; what is mounted there in those with \
+             \"with\" and \"from\" appears here."
+        }
         Some(Direction::Sends) => "What is mounted on it here appears there, and so do unmounts.",
         Some(Direction::Receives) => "What is mounted on it there appears here; nothing that is mounted here leaves.",
         None => "Whoever clones this namespace shares it: then what is mounted on it there appears here.",

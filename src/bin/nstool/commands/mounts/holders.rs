@@ -147,7 +147,11 @@ impl Users {
         let told = mounts.iter().filter_map(|mount| forest.mount(*mount));
         let places: HashMap<u32, Vec<u8>> = told.map(|told| (told.id, told.mount_point.clone())).collect();
         let ids: HashSet<u32> = places.keys().copied().collect();
-        Ok(Self { uses: Uses::capture(&ids, &devices)?, places })
+        let mut uses = Uses::capture(&ids, &devices)?;
+        // We are gone by the time anybody reads this.
+        let me = rustix::process::getpid().as_raw_nonzero().get();
+        uses.uses.retain(|each| each.pid != me);
+        Ok(Self { uses, places })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,0 +1,381 @@
+//! Opens everything a plan may need, in the order that makes it safe, and notes the facts: first the pidfd, then every
+//! descriptor, and last the proof that the process they came from is still the one.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
+use super::request::{Place, Request};
+use super::{cgroups, confinement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::NamespaceId;
+use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
+use crate::printable;
+use crate::proc::{Proc, status::Status};
+use crate::sys::{nsfs, pidfd, socket};
+use crate::target::{PinnedNamespace, PinnedProcess, Resolved, Target, open_path, require_kind};
+
+/// The descriptors that a plan works with, all opened before the first step.
+#[derive(Debug, Default)]
+pub(crate) struct Pinned {
+    /// Namespaces, by the numbers that the plan uses.
+    pub(crate) namespaces: Vec<PinnedNamespace>,
+    pub(crate) process: Option<PinnedProcess>,
+    pub(crate) root: Option<OwnedFd>,
+    pub(crate) directory: Option<OwnedFd>,
+    /// `cgroup.procs` files, by number.
+    pub(crate) cgroups: Vec<OwnedFd>,
+    /// Our own /proc: the target's is not to be trusted, and may not be there.
+    pub(crate) proc: Option<Proc>,
+}
+
+/// Finds the target and opens what `request` names of it.
+pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
+    let mut pinned = Pinned { proc: Proc::open().ok(), ..Pinned::default() };
+    let resolved = request.target.as_ref().map(Target::resolve).transpose()?;
+    let target = name_of(request, resolved.as_ref());
+    let mut found: Vec<PinnedNamespace> = Vec::new();
+    for (kind, path) in &request.files {
+        found.push(require_kind(open_path(path)?, *kind, path.as_os_str().as_bytes())?);
+    }
+    match resolved {
+        Some(Resolved::Process(process)) => {
+            from_process(request, &process, &mut found)?;
+            pinned.process = Some(process);
+        }
+        Some(Resolved::Namespace(namespace)) => {
+            only_itself(request, &target)?;
+            found.push(namespace);
+        }
+        None => only_itself(request, &target)?,
+    }
+    let own_user = own_id(NamespaceKind::User);
+    if request.user_parent {
+        to_parent(&mut found, &target)?;
+    }
+    let way = way(&found, own_user, &mut pinned.namespaces)?;
+    let mut candidates = Vec::with_capacity(found.len());
+    for namespace in found {
+        let (kind, id) = (namespace.kind(), namespace.id());
+        let ours = own_id(kind) == Some(id);
+        let owner = if ours { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
+        let below = kind != NamespaceKind::Pid || ours || is_below_ours(&namespace);
+        candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below });
+        pinned.namespaces.push(namespace);
+    }
+    let mut facts = Facts {
+        target,
+        candidates,
+        way,
+        effective_uid: rustix::process::geteuid().as_raw(),
+        groups: groups(),
+        capabilities: rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits()),
+        threads: threads(),
+        maps: None,
+        target_uid: None,
+        target_gid: None,
+        cgroups: Vec::new(),
+        confinement: None,
+        command: Presence::Possible,
+        remarks: Vec::new(),
+    };
+    look_at_process(request, &mut facts, &mut pinned)?;
+    open_places(request, &facts, &mut pinned)?;
+    if let Some(process) = &pinned.process {
+        process.verify()?;
+    }
+    Ok((facts, pinned))
+}
+
+fn name_of(request: &Request, resolved: Option<&Resolved>) -> String {
+    match (resolved, &request.target) {
+        (Some(Resolved::Process(process)), _) => match process.name() {
+            Some(name) => format!("process {} ({})", process.pid(), printable(&name)),
+            None => format!("process {}", process.pid()),
+        },
+        (_, Some(target)) => target.to_string(),
+        (_, None) => "the namespace files".to_owned(),
+    }
+}
+
+/// Checks that nothing was asked for that only a process has.
+fn only_itself(request: &Request, target: &str) -> Result<()> {
+    let needs = [
+        (!request.kinds.is_empty() || request.all, "the kinds to join"),
+        (request.socket.is_some(), "a socket's network namespace"),
+        (request.root == Place::OfTarget, "its root directory"),
+        (request.directory == Place::OfTarget, "its working directory"),
+        (request.cgroup, "its control groups"),
+        (request.selinux, "its SELinux context"),
+        (request.confined, "its restrictions"),
+    ];
+    if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
+        return Err(Error::new(ErrorKind::Invalid, format!("cannot take {what} from {target}: it is no process"))
+            .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
+    }
+    if request.target.is_none() && request.files.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, "nothing to enter").with_hint("name a target, such as a process id"));
+    }
+    Ok(())
+}
+
+fn from_process(request: &Request, process: &PinnedProcess, found: &mut Vec<PinnedNamespace>) -> Result<()> {
+    let explicit = !request.kinds.is_empty() || !request.files.is_empty() || request.socket.is_some();
+    let every = request.all || !explicit;
+    let mut wanted = if every { KindSet::ALL } else { request.kinds };
+    if request.user_parent {
+        wanted = wanted.with(NamespaceKind::User);
+    }
+    for (kind, _) in &request.files {
+        wanted = wanted.without(*kind);
+    }
+    if let Some(number) = request.socket {
+        wanted = wanted.without(NamespaceKind::Net);
+        found.push(network_of_socket(process, number)?);
+    }
+    for kind in wanted.iter() {
+        match process.namespace(NamespaceLink::Own(kind)) {
+            Ok(namespace) => found.push(namespace),
+            // A kernel without this kind has nothing to join.
+            Err(error) if every && error.raw_os_error() == Some(libc::ENOENT) && own_id(kind).is_none() => {}
+            Err(error) => return Err(process.cannot(&format!("open the {kind} namespace"), error)),
+        }
+    }
+    Ok(())
+}
+
+fn network_of_socket(process: &PinnedProcess, number: i32) -> Result<PinnedNamespace> {
+    let pid = process.pid();
+    let Some(duplicate) = process.pidfd().and_then(|pidfd| pidfd::getfd(pidfd, number)) else {
+        let message = format!("cannot take descriptor {number} of process {pid}");
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .because("this kernel cannot duplicate another process's descriptors (Linux 5.6 can)"));
+    };
+    let duplicate = duplicate.map_err(|error| process.cannot(&format!("duplicate descriptor {number}"), error))?;
+    let namespace = socket::network_namespace(duplicate.as_fd()).and_then(PinnedNamespace::new);
+    namespace.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOTTY) => {
+            Error::new(ErrorKind::Invalid, format!("descriptor {number} of process {pid} is no network socket"))
+        }
+        _ => process.cannot(&format!("find the network namespace of socket {number}"), error),
+    })
+}
+
+fn to_parent(found: &mut [PinnedNamespace], target: &str) -> Result<()> {
+    let Some(user) = found.iter_mut().find(|namespace| namespace.kind() == NamespaceKind::User) else {
+        let message = "--user-parent needs a user namespace whose parent to join";
+        return Err(Error::new(ErrorKind::Invalid, message).with_hint("give -U, or a file: --user=/proc/7/ns/user"));
+    };
+    let ino = user.id();
+    *user = user.parent().map_err(|error| {
+        let message = format!("cannot join the parent of user namespace {ino} of {target}");
+        Error::system(message, error).with_hint("it has none, or its parent lies outside our own user namespace")
+    })?;
+    Ok(())
+}
+
+/// Returns the id of our own namespace of a kind; `None` if the kernel lacks the kind.
+fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
+    let mut path = String::with_capacity(24);
+    path.push_str("/proc/self/ns/");
+    path.push_str(kind.name());
+    if let Ok(stat) = rustix::fs::stat(&path) {
+        return Some(NamespaceId { ino: stat.st_ino, dev: stat.st_dev });
+    }
+    // No /proc, or one of another pid namespace: pidfds do without it.
+    let own = PinnedProcess::open(rustix::process::getpid().as_raw_nonzero().get(), None).ok()?;
+    own.namespace(NamespaceLink::Own(kind)).ok().map(|namespace| namespace.id())
+}
+
+/// Climbs from the user namespace that was asked for up to ours, and keeps those passed.
+fn way(found: &[PinnedNamespace], own: Option<NamespaceId>, kept: &mut Vec<PinnedNamespace>) -> Result<Way> {
+    let Some(goal) = found.iter().find(|namespace| namespace.kind() == NamespaceKind::User) else {
+        return Ok(Way::Stay);
+    };
+    if Some(goal.id()) == own {
+        return Ok(Way::Stay);
+    }
+    let mut passed = Vec::new();
+    let mut next = goal.as_fd().try_clone_to_owned().and_then(PinnedNamespace::new);
+    loop {
+        let here = next.map_err(|error| Error::system("cannot climb the user namespaces of the target", error))?;
+        let parent = match here.parent() {
+            Ok(parent) => parent,
+            // EPERM: the parent is outside our own user namespace, or here is the top (ioctl_nsfs(2)).
+            Err(_) => return Ok(Way::Outside(goal.id())),
+        };
+        passed.push(here);
+        if Some(parent.id()) == own {
+            break;
+        }
+        next = Ok(parent);
+    }
+    let stages = passed.into_iter().rev().map(|namespace| {
+        let stage = Stage { id: namespace.id(), creator: nsfs::owner_uid(namespace.as_fd()).ok(), handle: kept.len() };
+        kept.push(namespace);
+        stage
+    });
+    Ok(Way::Down(stages.collect()))
+}
+
+/// Finds the level of the user namespace that owns `namespace`.
+fn owner(namespace: &PinnedNamespace, own: Option<NamespaceId>, way: &Way) -> Owner {
+    let stages = match way {
+        Way::Down(stages) => stages.as_slice(),
+        Way::Stay | Way::Outside(_) => &[],
+    };
+    let mut next = namespace.owner();
+    let mut climbed = 0;
+    while let Ok(here) = next {
+        if Some(here.id()) == own {
+            // Without a way, all that matters is whether it is ours or below.
+            return Owner::Level(usize::from(climbed > 0 && stages.is_empty()));
+        }
+        if let Some(index) = stages.iter().position(|stage| stage.id == here.id()) {
+            return Owner::Level(index + 1);
+        }
+        climbed += 1;
+        next = here.parent();
+    }
+    Owner::Outside
+}
+
+fn is_below_ours(namespace: &PinnedNamespace) -> bool {
+    let own = own_id(NamespaceKind::Pid);
+    let mut next = namespace.parent();
+    while let Ok(here) = next {
+        if Some(here.id()) == own {
+            return true;
+        }
+        next = here.parent();
+    }
+    false
+}
+
+fn groups() -> Vec<u32> {
+    let effective = rustix::process::getegid();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups.into_iter().filter(|group| *group != effective).map(|group| group.as_raw()).collect()
+}
+
+/// Counts the threads of this process: the links of its task directory, less `.` and `..`.
+fn threads() -> u64 {
+    rustix::fs::stat("/proc/self/task").map_or(1, |stat| stat.st_nlink.saturating_sub(2))
+}
+
+fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) -> Result<()> {
+    let Some(process) = &pinned.process else { return Ok(()) };
+    let text = process.read("status").unwrap_or_default();
+    let status = Status::new(&text);
+    facts.target_uid = status.uids().map(|uids| uids[1]);
+    facts.target_gid = status.gids().map(|gids| gids[1]);
+    if matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
+        facts.maps = maps(process);
+    }
+    if request.cgroup || request.confined {
+        let (found, files, remarks) = cgroups::find(process)?;
+        facts.cgroups = found;
+        facts.remarks.extend(remarks);
+        pinned.cgroups = files;
+    }
+    if request.confined || request.selinux {
+        facts.confinement = Some(confinement::read(request, process, &status, facts.capabilities, &mut facts.remarks)?);
+    }
+    if request.verbose && !request.confined {
+        facts.remarks.extend(confinement::left_out(process, &status));
+    }
+    Ok(())
+}
+
+fn has_file(request: &Request, kind: NamespaceKind) -> bool {
+    request.files.iter().any(|(given, _)| *given == kind)
+}
+
+fn maps(process: &PinnedProcess) -> Option<Maps> {
+    let uids = Map::parse(&process.read("uid_map").ok()?);
+    let gids = Map::parse(&process.read("gid_map").ok()?);
+    // Before Linux 3.19 the file is not there, and setgroups is allowed.
+    let setgroups = process.read("setgroups").map_or(true, |text| !text.starts_with(b"deny"));
+    Some(Maps { uids, gids, setgroups })
+}
+
+fn open_places(request: &Request, facts: &Facts, pinned: &mut Pinned) -> Result<()> {
+    let mnt = facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours);
+    let process = pinned.process.as_ref();
+    let of_target = |name: &str, what: &str| match process {
+        Some(process) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            process.open_file(name, flags).map(Some).map_err(|error| process.cannot(what, error))
+        }
+        None => Ok(None),
+    };
+    pinned.root = match &request.root {
+        Place::Path(path) => Some(open_directory(path)?),
+        Place::OfTarget => of_target("root", "open the root directory")?,
+        Place::Unasked if mnt && !has_file(request, NamespaceKind::Mnt) => {
+            of_target("root", "open the root directory")?
+        }
+        Place::Unasked => None,
+    };
+    pinned.directory = match &request.directory {
+        Place::Path(path) => Some(open_directory(path)?),
+        Place::OfTarget => of_target("cwd", "open the working directory")?,
+        Place::Unasked => None,
+    };
+    Ok(())
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+        let path = printable(path.as_os_str().as_bytes());
+        Error::system(format!("cannot open directory {path}"), errno)
+    })
+}
+
+/// Opens a path below the target's root for reading, so that no link in it leads outside; only a regular file.
+pub(crate) fn read_below(root: &OwnedFd, path: &str, limit: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = open_below(root, path, flags)?;
+    let stat = rustix::fs::fstat(&file)?;
+    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut content = vec![0; limit.min(stat.st_size.max(0) as usize)];
+    let count = rustix::io::read(&file, &mut content[..])?;
+    content.truncate(count);
+    Ok(content)
+}
+
+fn open_below(root: &OwnedFd, path: impl rustix::path::Arg + Copy, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
+}
+
+/// Tells whether one of these files can be there, below the target's root. In doubt (an older kernel, a filesystem
+/// closed to us) it can.
+pub(crate) fn presence(root: Option<&OwnedFd>, places: &[std::ffi::CString]) -> Presence {
+    let Some(root) = root else { return Presence::Possible };
+    let absent = places.iter().all(|place| {
+        // A relative place is looked up in a working directory that is not there yet.
+        place.as_bytes().starts_with(b"/")
+            && open_below(root, place.as_c_str(), OFlags::PATH | OFlags::CLOEXEC)
+                .is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)))
+    });
+    if absent { Presence::Absent } else { Presence::Possible }
+}
+
+/// Returns descriptors the command asked to keep, checked to be open.
+pub(crate) fn kept(request: &Request) -> Result<Vec<i32>> {
+    let mut numbers: Vec<i32> = request.keep_descriptors.iter().copied().filter(|number| *number > 2).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    match numbers.iter().find(|number| !crate::sys::process::is_open(**number)) {
+        Some(number) => Err(Error::new(ErrorKind::Invalid, format!("cannot keep descriptor {number}: it is not open"))),
+        None => Ok(numbers),
+    }
+}

@@ -1,0 +1,263 @@
+//! The calls that a plan's steps come down to, behind a trait, so that their order can be tested without any privilege.
+//! Nothing here allocates: most of it runs between fork and execve.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::gather::Pinned;
+use super::plan::Step;
+use crate::kind::NamespaceKind;
+use crate::sys::process;
+
+/// What can be done to this process.
+pub(crate) trait Kernel {
+    fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()>;
+    fn change_root(&mut self) -> io::Result<()>;
+    fn change_directory(&mut self) -> io::Result<()>;
+    fn change_directory_to(&mut self, path: &CStr) -> io::Result<()>;
+    fn enter_cgroup(&mut self, handle: usize) -> io::Result<()>;
+    fn set_limit(&mut self, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()>;
+    fn set_oom_score(&mut self, score: &CStr) -> io::Result<()>;
+    fn limit_capabilities(&mut self, mask: u64) -> io::Result<()>;
+    fn set_label(&mut self, label: &CStr) -> io::Result<()>;
+    fn drop_groups(&mut self) -> io::Result<()>;
+    fn set_gid(&mut self, gid: u32) -> io::Result<()>;
+    fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()>;
+    fn keep_capabilities(&mut self) -> io::Result<()>;
+    fn no_new_privileges(&mut self) -> io::Result<()>;
+}
+
+/// Takes one step; `Fork` and `Execute` are not the kernel's alone, so they do nothing here.
+pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
+    match step {
+        Step::Join { handle, kind, .. } => kernel.join(*handle, *kind),
+        Step::ChangeRoot => kernel.change_root(),
+        Step::ChangeDirectory => kernel.change_directory(),
+        Step::ChangeDirectoryTo(path) => kernel.change_directory_to(path),
+        Step::EnterCgroup { handle, .. } => kernel.enter_cgroup(*handle),
+        Step::SetLimit(resource, soft, hard) => kernel.set_limit(*resource, *soft, *hard),
+        Step::SetOomScore(score) => kernel.set_oom_score(score),
+        Step::LimitCapabilities(mask) => kernel.limit_capabilities(*mask),
+        Step::SetLabel(label) => kernel.set_label(label),
+        Step::DropGroups { if_allowed } => match kernel.drop_groups() {
+            Err(error) if *if_allowed && error.raw_os_error() == Some(libc::EPERM) => Ok(()),
+            result => result,
+        },
+        Step::SetGid(gid) => kernel.set_gid(*gid),
+        Step::SetUid { uid, keep } => kernel.set_uid(*uid, *keep),
+        Step::KeepCapabilities => kernel.keep_capabilities(),
+        Step::NoNewPrivileges => kernel.no_new_privileges(),
+        Step::Fork | Step::Execute => Ok(()),
+    }
+}
+
+/// The kernel we run on, and the descriptors a plan works with.
+pub(crate) struct Linux<'a>(pub(crate) &'a Pinned);
+
+fn missing() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
+}
+
+impl Linux<'_> {
+    /// Writes a file below our own /proc/self, whatever is mounted on /proc where we are now.
+    fn write_own(&self, name: &CStr, content: &[u8]) -> io::Result<()> {
+        let proc = self.0.proc.as_ref().ok_or_else(missing)?;
+        let file = rustix::fs::openat(proc, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, content)?;
+        Ok(())
+    }
+}
+
+impl Kernel for Linux<'_> {
+    fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()> {
+        process::set_namespace(self.0.namespaces.get(handle).ok_or_else(missing)?.as_fd(), kind)
+    }
+
+    fn change_root(&mut self) -> io::Result<()> {
+        rustix::process::fchdir(self.0.root.as_ref().ok_or_else(missing)?)?;
+        Ok(rustix::process::chroot(c".")?)
+    }
+
+    fn change_directory(&mut self) -> io::Result<()> {
+        Ok(rustix::process::fchdir(self.0.directory.as_ref().ok_or_else(missing)?)?)
+    }
+
+    fn change_directory_to(&mut self, path: &CStr) -> io::Result<()> {
+        Ok(rustix::process::chdir(path)?)
+    }
+
+    fn enter_cgroup(&mut self, handle: usize) -> io::Result<()> {
+        // 0 is the process that writes (cgroups(7)).
+        rustix::io::write(self.0.cgroups.get(handle).ok_or_else(missing)?, b"0")?;
+        Ok(())
+    }
+
+    fn set_limit(&mut self, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+        process::set_limit(resource, soft, hard)
+    }
+
+    fn set_oom_score(&mut self, score: &CStr) -> io::Result<()> {
+        self.write_own(c"self/oom_score_adj", score.to_bytes())
+    }
+
+    fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
+        let last = CapabilitySet::all().bits().ilog2();
+        for number in 0..=last {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            if mask & 1 << number != 0 {
+                continue;
+            }
+            // EINVAL: the kernel does not know that many.
+            if rustix::thread::capability_is_in_bounding_set(one) == Ok(true) {
+                rustix::thread::remove_capability_from_bounding_set(one)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_label(&mut self, label: &CStr) -> io::Result<()> {
+        self.write_own(c"self/attr/exec", label.to_bytes())
+    }
+
+    fn drop_groups(&mut self) -> io::Result<()> {
+        Ok(rustix::thread::set_thread_groups(&[])?)
+    }
+
+    fn set_gid(&mut self, gid: u32) -> io::Result<()> {
+        let gid = Gid::from_raw(gid);
+        Ok(rustix::thread::set_thread_res_gid(gid, gid, gid)?)
+    }
+
+    fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()> {
+        if keep_capabilities {
+            rustix::thread::set_keep_capabilities(true)?;
+        }
+        let uid = Uid::from_raw(uid);
+        Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
+    }
+
+    fn keep_capabilities(&mut self) -> io::Result<()> {
+        let permitted = rustix::thread::capabilities(None)?.permitted;
+        let sets = CapabilitySets { effective: permitted, permitted, inheritable: permitted };
+        rustix::thread::set_capabilities(None, sets)?;
+        for number in 0..u64::BITS {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            if permitted.contains(one) {
+                rustix::thread::configure_capability_in_ambient_set(one, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn no_new_privileges(&mut self) -> io::Result<()> {
+        Ok(rustix::thread::set_no_new_privs(true)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Order, Step};
+    use super::*;
+    use crate::id::NamespaceId;
+
+    /// Writes down what it is told to do, and refuses one call.
+    #[derive(Default)]
+    struct Recorder {
+        calls: Vec<String>,
+        refuse: Option<&'static str>,
+    }
+
+    impl Recorder {
+        fn note(&mut self, call: String) -> io::Result<()> {
+            let refused = self.refuse.is_some_and(|name| call.starts_with(name));
+            self.calls.push(call);
+            if refused { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(()) }
+        }
+    }
+
+    impl Kernel for Recorder {
+        fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()> {
+            self.note(format!("join {kind} {handle}"))
+        }
+        fn change_root(&mut self) -> io::Result<()> {
+            self.note("chroot".to_owned())
+        }
+        fn change_directory(&mut self) -> io::Result<()> {
+            self.note("fchdir".to_owned())
+        }
+        fn change_directory_to(&mut self, path: &CStr) -> io::Result<()> {
+            self.note(format!("chdir {path:?}"))
+        }
+        fn enter_cgroup(&mut self, handle: usize) -> io::Result<()> {
+            self.note(format!("cgroup {handle}"))
+        }
+        fn set_limit(&mut self, resource: u32, _soft: Option<u64>, _hard: Option<u64>) -> io::Result<()> {
+            self.note(format!("limit {resource}"))
+        }
+        fn set_oom_score(&mut self, score: &CStr) -> io::Result<()> {
+            self.note(format!("oom {score:?}"))
+        }
+        fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
+            self.note(format!("bounding {mask}"))
+        }
+        fn set_label(&mut self, label: &CStr) -> io::Result<()> {
+            self.note(format!("label {label:?}"))
+        }
+        fn drop_groups(&mut self) -> io::Result<()> {
+            self.note("setgroups".to_owned())
+        }
+        fn set_gid(&mut self, gid: u32) -> io::Result<()> {
+            self.note(format!("gid {gid}"))
+        }
+        fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()> {
+            self.note(format!("uid {uid} {keep_capabilities}"))
+        }
+        fn keep_capabilities(&mut self) -> io::Result<()> {
+            self.note("ambient".to_owned())
+        }
+        fn no_new_privileges(&mut self) -> io::Result<()> {
+            self.note("nnp".to_owned())
+        }
+    }
+
+    fn steps() -> Vec<Step> {
+        let join = |kind, handle| Step::Join {
+            kind,
+            id: NamespaceId { ino: 1, dev: 4 },
+            handle,
+            level: Some(0),
+            order: Order::Any,
+        };
+        vec![
+            join(NamespaceKind::User, 0),
+            join(NamespaceKind::Net, 3),
+            Step::ChangeRoot,
+            Step::Fork,
+            Step::DropGroups { if_allowed: false },
+            Step::SetGid(0),
+            Step::SetUid { uid: 0, keep: true },
+            Step::KeepCapabilities,
+            Step::Execute,
+        ]
+    }
+
+    #[test]
+    fn the_calls_come_in_the_order_of_the_steps() {
+        let mut kernel = Recorder::default();
+        steps().iter().for_each(|step| perform(step, &mut kernel).unwrap());
+        let expected = ["join user 0", "join net 3", "chroot", "setgroups", "gid 0", "uid 0 true", "ambient"];
+        assert_eq!(kernel.calls, expected);
+    }
+
+    #[test]
+    fn nothing_follows_a_refused_call() {
+        let mut kernel = Recorder { refuse: Some("join net"), ..Recorder::default() };
+        let failed = steps().iter().position(|step| perform(step, &mut kernel).is_err());
+        assert_eq!((failed, kernel.calls.len()), (Some(1), 2));
+    }
+}

@@ -1,0 +1,425 @@
+//! What will be done, in which order, decided before anything is. Pure: facts in, steps out.
+//!
+//! The order follows ownership (setns(2) wants CAP_SYS_ADMIN in the user namespace that owns what is joined):
+//! - what is owned by our own user namespace, or outside of it, is joined first, while we are who we are;
+//! - then the user namespaces downward, each that owns something wanted, and the one to join: in each we have all
+//!   capabilities, over it and everything below; what it owns follows it.
+//!
+//! So a namespace owned by the *parent* of the target's user namespace is joined through that owner, as a sandbox made
+//! by `bwrap --dev` needs it.
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use super::facts::{Candidate, Confinement, Facts, Owner, Way};
+use super::request::{Id, Place, Request};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::NamespaceId;
+use crate::kind::NamespaceKind;
+
+/// What is done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// setns(2) into the namespace held by descriptor number `handle`.
+    Join { kind: NamespaceKind, id: NamespaceId, handle: usize, level: Option<usize>, order: Order },
+    /// chroot(2) into the directory opened before.
+    ChangeRoot,
+    /// fchdir(2) into the directory opened before.
+    ChangeDirectory,
+    /// chdir(2), among the target's files.
+    ChangeDirectoryTo(CString),
+    /// A new process; the steps that follow are its own.
+    Fork,
+    /// Moves us into a control group.
+    EnterCgroup { handle: usize, path: Vec<u8>, version: u8 },
+    /// setrlimit(2): number of the resource, soft and hard limit.
+    SetLimit(u32, Option<u64>, Option<u64>),
+    /// Writes oom_score_adj.
+    SetOomScore(CString),
+    /// Takes every capability that is not in the mask out of the bounding set.
+    LimitCapabilities(u64),
+    /// Takes the security label for the program.
+    SetLabel(CString),
+    /// setgroups(2) with no group. Where nobody could tell whether that is allowed, a refusal is no failure.
+    DropGroups { if_allowed: bool },
+    /// setresgid(2).
+    SetGid(u32),
+    /// setresuid(2); `keep` lets permitted capabilities survive it.
+    SetUid { uid: u32, keep: bool },
+    /// Makes all permitted capabilities inheritable and ambient.
+    KeepCapabilities,
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
+    /// execve(2).
+    Execute,
+}
+
+/// Why a join stands where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// No user namespace is joined, so any order will do.
+    Any,
+    /// Owned outside the user namespaces that are joined.
+    Before,
+    /// Owned by this user namespace.
+    After(NamespaceId),
+    /// The user namespace that was asked for.
+    Goal,
+    /// A user namespace that owns something wanted.
+    OnTheWay,
+}
+
+/// A namespace that need not be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) kind: NamespaceKind,
+    pub(crate) id: NamespaceId,
+}
+
+/// The steps, and what is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Decides what to do. `pty` tells that a pseudo-terminal stands between, whose session needs a process of its own.
+pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
+    let mut remarks = facts.remarks.clone();
+    let mut steps = joins(facts);
+    let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
+    let mnt = joined(NamespaceKind::Mnt);
+    let process = facts.target_uid.is_some();
+    let root = match &request.root {
+        Place::Unasked => mnt && process,
+        Place::OfTarget | Place::Path(_) => true,
+    };
+    if root {
+        steps.push(Step::ChangeRoot);
+    }
+    match (&request.inner_directory, &request.directory) {
+        (Some(path), _) => steps.push(Step::ChangeDirectoryTo(c_path(path.as_os_str().as_bytes())?)),
+        (None, Place::OfTarget | Place::Path(_)) => steps.push(Step::ChangeDirectory),
+        // setns(2) leaves us in the root of the mount namespace; so does what follows a chroot.
+        (None, Place::Unasked) => {}
+    }
+    let fork = (joined(NamespaceKind::Pid) || pty || request.background) && !request.no_fork;
+    if fork {
+        steps.push(Step::Fork);
+    }
+    for cgroup in &facts.cgroups {
+        let path = cgroup.path.clone();
+        steps.push(Step::EnterCgroup { handle: cgroup.handle, path, version: cgroup.version });
+    }
+    if let Some(confinement) = &facts.confinement {
+        confine(confinement, request, &mut steps)?;
+    }
+    credentials(request, facts, &mut steps, &mut remarks)?;
+    if facts.confinement.as_ref().is_some_and(|confinement| confinement.no_new_privs) {
+        steps.push(Step::NoNewPrivileges);
+    }
+    steps.push(Step::Execute);
+    let skipped = facts.candidates.iter().filter(|candidate| candidate.ours);
+    let skipped = skipped.map(|candidate| Skipped { kind: candidate.kind, id: candidate.id }).collect();
+    Ok(Steps { steps, skipped, remarks })
+}
+
+fn joins(facts: &Facts) -> Vec<Step> {
+    let wanted = |candidate: &&Candidate| !candidate.ours && candidate.kind != NamespaceKind::User;
+    let mut steps = Vec::new();
+    let stages = facts.stages();
+    let level_of = |candidate: &Candidate| match candidate.owner {
+        Owner::Outside => 0,
+        Owner::Level(level) => level.min(stages.len()),
+    };
+    for level in 0..=stages.len() {
+        let here: Vec<&Candidate> =
+            facts.candidates.iter().filter(wanted).filter(|candidate| level_of(candidate) == level).collect();
+        if let Some(stage) = level.checked_sub(1).and_then(|above| stages.get(above)) {
+            let goal = level == stages.len();
+            if !goal && here.is_empty() {
+                continue;
+            }
+            let order = if goal { Order::Goal } else { Order::OnTheWay };
+            let kind = NamespaceKind::User;
+            // It is its parent that must let us in, but whoever created it may enter too.
+            steps.push(Step::Join { kind, id: stage.id, handle: stage.handle, level: Some(level), order });
+        }
+        for candidate in here {
+            let order = match level.checked_sub(1) {
+                None if stages.is_empty() => Order::Any,
+                None => Order::Before,
+                Some(above) => Order::After(stages[above].id),
+            };
+            let Candidate { kind, id, handle, .. } = *candidate;
+            let level = match candidate.owner {
+                Owner::Outside => None,
+                Owner::Level(level) => Some(level),
+            };
+            steps.push(Step::Join { kind, id, handle, level, order });
+        }
+    }
+    steps
+}
+
+fn confine(confinement: &Confinement, request: &Request, steps: &mut Vec<Step>) -> Result<()> {
+    if !request.confined {
+        return Ok(());
+    }
+    steps.extend(confinement.limits.iter().map(|(resource, soft, hard)| Step::SetLimit(*resource, *soft, *hard)));
+    if let Some(score) = confinement.oom_score_adj {
+        steps.push(Step::SetOomScore(c_path(score.to_string().as_bytes())?));
+    }
+    if let Some(label) = &confinement.label {
+        steps.push(Step::SetLabel(c_path(label)?));
+    }
+    if let Some(bounding) = confinement.bounding {
+        steps.push(Step::LimitCapabilities(bounding));
+    }
+    Ok(())
+}
+
+/// Decides which user and group id to take.
+fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks: &mut Vec<String>) -> Result<()> {
+    let user = matches!(facts.way, Way::Down(_));
+    let by_default = user && !request.preserve_credentials;
+    let maps = facts.maps.as_ref();
+    let uid = chosen(request.uid, by_default, facts.target_uid, maps.map(|maps| &maps.uids), user);
+    let gid = chosen(request.gid, by_default, facts.target_gid, maps.map(|maps| &maps.gids), user);
+    for (name, asked, found) in [("user", request.uid, uid), ("group", request.gid, gid)] {
+        if by_default && asked.is_none() && found.is_none() {
+            remarks.push(format!("the {name} id stays as it is: neither 0 nor the target's is mapped there"));
+        }
+        if asked == Some(Id::Follow) && found.is_none() {
+            let message = format!("the target's {name} id is not known inside the user namespace to join");
+            return Err(Error::new(ErrorKind::Invalid, message).with_hint(format!("give the {name} id as a number")));
+        }
+    }
+    if by_default || request.gid.is_some() {
+        if maps.is_none_or(|maps| maps.setgroups) {
+            steps.push(Step::DropGroups { if_allowed: maps.is_none() && request.gid.is_none() && user });
+        } else if !facts.groups.is_empty() {
+            let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));
+        }
+    }
+    steps.extend(gid.map(Step::SetGid));
+    let keep = request.keep_capabilities && user;
+    steps.extend(uid.map(|uid| Step::SetUid { uid, keep }));
+    if keep {
+        steps.push(Step::KeepCapabilities);
+    }
+    Ok(())
+}
+
+/// Picks an id: the one asked for; else, where a user namespace is joined, root if it is mapped, else the target's.
+fn chosen(
+    asked: Option<Id>,
+    by_default: bool,
+    target: Option<u32>,
+    map: Option<&super::facts::Map>,
+    user: bool,
+) -> Option<u32> {
+    let followed = || {
+        let target = target?;
+        if user { map?.inward(target) } else { Some(target) }
+    };
+    match asked {
+        Some(Id::Number(id)) => Some(id),
+        Some(Id::Follow) => followed(),
+        None if !by_default => None,
+        // Unknown maps: root is what a user namespace usually has, and the failure is worded.
+        None if map.is_none_or(|map| map.has(0)) => Some(0),
+        None => followed(),
+    }
+}
+
+fn c_path(bytes: &[u8]) -> Result<CString> {
+    CString::new(bytes).map_err(|_| Error::new(ErrorKind::Invalid, "a path cannot hold a NUL byte"))
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Before => f.write_str("owned outside the target's user namespace: before it"),
+            Self::After(owner) => write!(f, "owned by user namespace {owner}: after it"),
+            Self::Goal => f.write_str("the target's user namespace"),
+            Self::OnTheWay => f.write_str("on the way: it owns what follows"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::facts::{Map, Maps, Presence, Stage};
+    use super::*;
+    use NamespaceKind::{Cgroup, Ipc, Mnt, Net, Pid, User, Uts};
+
+    fn id(ino: u64) -> NamespaceId {
+        NamespaceId { ino, dev: 4 }
+    }
+
+    /// Facts of a target whose user namespaces below ours are `stages` (by inode), and with these namespaces: kind,
+    /// level of the owner.
+    pub(in crate::enter) fn facts(stages: &[u64], namespaces: &[(NamespaceKind, Owner)]) -> Facts {
+        let stages: Vec<Stage> = stages
+            .iter()
+            .enumerate()
+            .map(|(handle, ino)| Stage { id: id(*ino), creator: Some(1000), handle })
+            .collect();
+        let candidates = namespaces.iter().enumerate().map(|(index, (kind, owner))| Candidate {
+            kind: *kind,
+            id: id(100 + index as u64),
+            ours: false,
+            owner: *owner,
+            handle: 10 + index,
+            below: true,
+        });
+        let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
+        let map = Map::parse(b"0 1000 1");
+        Facts {
+            target: "process 7 (test)".to_owned(),
+            candidates: candidates.collect(),
+            maps: matches!(way, Way::Down(_)).then(|| Maps { uids: map.clone(), gids: map, setgroups: false }),
+            way,
+            effective_uid: 1000,
+            groups: Vec::new(),
+            capabilities: 0,
+            threads: 1,
+            target_uid: Some(1000),
+            target_gid: Some(1000),
+            cgroups: Vec::new(),
+            confinement: None,
+            command: Presence::Possible,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn joined(facts: &Facts) -> Vec<(NamespaceKind, u64, Order)> {
+        let steps = plan(&Request::default(), facts, false).unwrap().steps;
+        let joins = steps.into_iter().filter_map(|step| match step {
+            Step::Join { kind, id, order, .. } => Some((kind, id.ino, order)),
+            _ => None,
+        });
+        joins.collect()
+    }
+
+    #[test]
+    fn what_the_host_owns_is_joined_before_the_user_namespace() {
+        let facts = facts(&[50], &[(Ipc, Owner::Level(0)), (Net, Owner::Level(1)), (User, Owner::Level(0))]);
+        let expected = [(Ipc, 100, Order::Before), (User, 50, Order::Goal), (Net, 101, Order::After(id(50)))];
+        assert_eq!(joined(&facts), expected);
+    }
+
+    #[test]
+    fn what_the_parent_of_the_user_namespace_owns_is_joined_through_it() {
+        let facts = facts(&[50, 51], &[(Mnt, Owner::Level(1)), (Uts, Owner::Level(1)), (Pid, Owner::Level(2))]);
+        let expected = [
+            (User, 50, Order::OnTheWay),
+            (Mnt, 100, Order::After(id(50))),
+            (Uts, 101, Order::After(id(50))),
+            (User, 51, Order::Goal),
+            (Pid, 102, Order::After(id(51))),
+        ];
+        assert_eq!(joined(&facts), expected);
+    }
+
+    #[test]
+    fn a_user_namespace_that_owns_nothing_wanted_is_passed_over() {
+        let facts = facts(&[50, 51, 52], &[(Uts, Owner::Level(3))]);
+        assert_eq!(joined(&facts), [(User, 52, Order::Goal), (Uts, 100, Order::After(id(52)))]);
+    }
+
+    #[test]
+    fn what_is_ours_already_is_skipped() {
+        let mut facts = facts(&[], &[(Cgroup, Owner::Level(0)), (Net, Owner::Level(0))]);
+        facts.candidates[0].ours = true;
+        let steps = plan(&Request::default(), &facts, false).unwrap();
+        assert_eq!(steps.skipped, [Skipped { kind: Cgroup, id: id(100) }]);
+        assert_eq!(joined(&facts), [(Net, 101, Order::Any)]);
+    }
+
+    #[test]
+    fn only_a_pid_namespace_a_terminal_or_the_background_needs_a_fork() {
+        let forks = |request: &Request, kind, pty| {
+            let facts = facts(&[], &[(kind, Owner::Level(0))]);
+            plan(request, &facts, pty).unwrap().steps.contains(&Step::Fork)
+        };
+        let plain = Request::default();
+        assert!(!forks(&plain, Net, false) && forks(&plain, Pid, false) && forks(&plain, Net, true));
+        let no_fork = Request { no_fork: true, ..Request::default() };
+        assert!(!forks(&no_fork, Pid, false) && !forks(&no_fork, Net, true));
+        assert!(forks(&Request { background: true, ..Request::default() }, Net, false));
+    }
+
+    fn credential_steps(request: &Request, facts: &Facts) -> (Vec<Step>, Vec<String>) {
+        let planned = plan(request, facts, false).unwrap();
+        let of_credentials = |step: &Step| {
+            matches!(step, Step::DropGroups { .. } | Step::SetGid(_) | Step::SetUid { .. } | Step::KeepCapabilities)
+        };
+        (planned.steps.into_iter().filter(of_credentials).collect(), planned.remarks)
+    }
+
+    #[test]
+    fn we_become_root_inside_if_it_is_mapped_and_else_the_target() {
+        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        let root = [Step::SetGid(0), Step::SetUid { uid: 0, keep: false }];
+        assert_eq!(credential_steps(&Request::default(), &facts), (root.to_vec(), vec![]));
+        let map = Map::parse(b"5 1000 1");
+        facts.maps = Some(Maps { uids: map.clone(), gids: map, setgroups: true });
+        let target = [Step::DropGroups { if_allowed: false }, Step::SetGid(5), Step::SetUid { uid: 5, keep: false }];
+        assert_eq!(credential_steps(&Request::default(), &facts).0, target);
+        facts.target_uid = Some(7);
+        facts.target_gid = Some(7);
+        let (steps, remarks) = credential_steps(&Request::default(), &facts);
+        assert_eq!((steps, remarks.len()), (vec![Step::DropGroups { if_allowed: false }], 2));
+        let follow = Request { uid: Some(Id::Follow), ..Request::default() };
+        assert!(plan(&follow, &facts, false).unwrap_err().to_string().contains("user id is not known"));
+    }
+
+    #[test]
+    fn credentials_stay_when_that_is_asked_or_no_user_namespace_is_joined() {
+        let below = facts(&[50], &[(Net, Owner::Level(1))]);
+        let preserve = Request { preserve_credentials: true, ..Request::default() };
+        assert_eq!(credential_steps(&preserve, &below).0, []);
+        let same = facts(&[], &[(Net, Owner::Level(0))]);
+        assert_eq!(credential_steps(&Request::default(), &same).0, []);
+        let follow = Request { uid: Some(Id::Follow), gid: Some(Id::Follow), ..Request::default() };
+        let steps =
+            [Step::DropGroups { if_allowed: false }, Step::SetGid(1000), Step::SetUid { uid: 1000, keep: false }];
+        assert_eq!(credential_steps(&follow, &same).0, steps);
+    }
+
+    #[test]
+    fn groups_that_stay_are_named() {
+        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        facts.groups = vec![4, 27];
+        let (_, remarks) = credential_steps(&Request::default(), &facts);
+        assert_eq!(remarks, ["supplementary groups stay (4, 27): setgroups is denied in that user namespace"]);
+    }
+
+    #[test]
+    fn restrictions_come_after_the_fork_and_no_new_privs_last() {
+        let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
+        facts.confinement = Some(Confinement {
+            limits: vec![(7, Some(10), Some(20))],
+            bounding: Some(0),
+            no_new_privs: true,
+            ..Confinement::default()
+        });
+        let request = Request { confined: true, uid: Some(Id::Number(5)), ..Request::default() };
+        let steps = plan(&request, &facts, false).unwrap().steps;
+        let expected = [
+            Step::Fork,
+            Step::SetLimit(7, Some(10), Some(20)),
+            Step::LimitCapabilities(0),
+            Step::SetUid { uid: 5, keep: false },
+            Step::NoNewPrivileges,
+            Step::Execute,
+        ];
+        assert_eq!(steps[1..], expected);
+    }
+}

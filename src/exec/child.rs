@@ -1,0 +1,101 @@
+//! The child, and its last steps before the program runs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::process::{Signal, WaitOptions, WaitStatus};
+
+use super::program::Program;
+use super::report::Refusal;
+use super::supervise::Supervisor;
+use crate::id::Pid;
+use crate::sys::pidfd;
+use crate::sys::process::{self, Closing, Fork};
+
+/// A child of ours that was not reaped yet, so that its number is its own.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Forks; `None` in the child.
+    ///
+    /// # Errors
+    /// ENOMEM: also that the pid namespace we joined has lost its init. EAGAIN: a limit on processes.
+    pub(crate) fn fork() -> io::Result<Option<Self>> {
+        Ok(match process::fork()? {
+            Fork::Child => None,
+            Fork::Parent(pid) => Some(Self::adopt(pid)),
+        })
+    }
+
+    /// Takes a child that was made elsewhere, by clone3(2) for example.
+    pub(crate) fn adopt(pid: Pid) -> Self {
+        Self { pid, pidfd: pidfd::open(pid).and_then(io::Result::ok) }
+    }
+
+    /// Returns its number in our pid namespace.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Returns its pidfd, since Linux 5.3.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends it a signal; one that has ended already cannot be told.
+    pub(crate) fn signal(&self, signal: i32) {
+        let _ = process::kill(self.pid, signal);
+    }
+
+    /// Reaps it or tells that it stopped or went on; `None` if nothing happened and `options` say not to wait.
+    pub(crate) fn wait(&self, options: WaitOptions) -> io::Result<Option<WaitStatus>> {
+        let pid = rustix::process::Pid::from_raw(self.pid);
+        loop {
+            match rustix::process::waitpid(pid, options) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?.map(|(_, status)| status)),
+            }
+        }
+    }
+}
+
+/// Lets the kernel kill this child when its parent, who prepared `supervisor`, ends; if it has ended already, ends too.
+///
+/// Every change of credentials undoes it (PR_SET_PDEATHSIG(2const)), so it comes last. A program that changes its own
+/// undoes it too; therefore there is a [`Guardian`](super::Guardian) besides.
+///
+/// # Errors
+/// None on any known kernel.
+pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A parent that ended before that call sent nothing.
+    if supervisor.lives() {
+        return Ok(());
+    }
+    process::exit_now(128 + libc::SIGKILL)
+}
+
+/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
+/// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
+/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11.
+pub(crate) fn become_program(
+    program: &mut Program,
+    keep: &[RawFd],
+    proc: Option<BorrowedFd<'_>>,
+    supervisor: Option<&Supervisor>,
+) -> Refusal {
+    process::close_all_but(keep, Closing::OnExec, proc);
+    for &fd in keep {
+        process::keep_on_exec(fd);
+    }
+    if let Some(supervisor) = supervisor {
+        supervisor.release();
+    }
+    // Rust programs ignore SIGPIPE, and what is ignored stays so across execve(2).
+    process::default_action(libc::SIGPIPE);
+    program.execute()
+}

@@ -1,0 +1,358 @@
+//! Processes: fork, signals by number, closing descriptors, execve. What runs in a child before it executes its program
+//! allocates nothing and takes no lock.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+use super::probe::Interface;
+use crate::id::Pid;
+use crate::kind::NamespaceKind;
+
+pub(crate) static CLOSE_RANGE: Interface = Interface::new("close_range(2)", "5.9", "/proc/self/fd");
+
+/// Which side of a fork we are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the number of the new.
+    Parent(Pid),
+}
+
+/// Forks. ENOMEM: also that the init of the pid namespace we joined is dead (pid_namespaces(7)).
+///
+/// The callers have one thread, so that the child may use whatever the parent could.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: nstool forks with one thread only (the scan joins its own before it returns), so no lock is left held by
+    // a thread that the child lacks.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// Ends the process at once, without destructors or exit handlers: what a forked child must do.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: the call takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Sends a signal to a process. ESRCH: it is gone.
+pub(crate) fn kill(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Sends a signal with a value, as sigqueue(3) does.
+pub(crate) fn queue(pid: Pid, signal: i32, value: usize) -> io::Result<()> {
+    let value = libc::sigval { sival_ptr: value as *mut libc::c_void };
+    // SAFETY: the value is passed on as it is; nothing is read through it.
+    check(unsafe { libc::sigqueue(pid, signal, value) }).map(drop)
+}
+
+/// What becomes of descriptors that are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// They are closed at once: for a helper process that uses none of them any more.
+    Now,
+    /// They close when a program is executed; until then, and if that fails, they are there.
+    OnExec,
+}
+
+/// Closes every descriptor above 2 but those in `keep`, which is in ascending order. Where close_range(2) is lacking,
+/// `proc` (a descriptor of `/proc`) tells which are open; without it, the numbers up to the limit are tried.
+pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
+    let mut first: libc::c_uint = 3;
+    for &kept in keep.iter().filter(|fd| **fd > 2) {
+        let kept = kept as libc::c_uint;
+        if kept > first && !close_range(first, kept - 1, closing) {
+            return close_one_by_one(keep, closing, proc);
+        }
+        first = first.max(kept + 1);
+    }
+    if !close_range(first, libc::c_uint::MAX, closing) {
+        close_one_by_one(keep, closing, proc);
+    }
+}
+
+/// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+
+fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> bool {
+    let flags = if closing == Closing::OnExec { CLOSE_RANGE_CLOEXEC } else { 0 };
+    let result = CLOSE_RANGE.attempt(|| {
+        // SAFETY: the call takes integers; what is closed at once is not used any more (see `Closing::Now`).
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+        check(result as libc::c_int)
+    });
+    matches!(result, Some(Ok(_)))
+}
+
+fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
+    use rustix::fs::{Mode, OFlags, RawDir};
+    let close = |fd: RawFd| {
+        if fd <= 2 || keep.contains(&fd) {
+            return;
+        }
+        match closing {
+            // SAFETY: the caller uses none of them any more (see `Closing::Now`).
+            Closing::Now => unsafe { libc::close(fd) },
+            // SAFETY: the request takes an integer; a number that is not open is refused.
+            Closing::OnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+        };
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if let Some(Ok(list)) = proc.map(|proc| rustix::fs::openat(proc, c"self/fd", flags, Mode::empty())) {
+        let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(&list, &mut space);
+        // procfs lists by number, so closing behind the place that is read loses nothing.
+        while let Some(Ok(entry)) = entries.next() {
+            match entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+                Some(fd) if fd != list.as_raw_fd() => close(fd),
+                _ => {}
+            }
+        }
+        return;
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
+    (3..limit.min(1 << 20) as RawFd).for_each(close);
+}
+
+/// Closes descriptors 0 to 2: for a helper process that must hold nobody's pipe open.
+pub(crate) fn close_standard() {
+    for fd in 0..3 {
+        // SAFETY: the helper uses none of them.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Tells whether a descriptor is open.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: the request takes no argument and changes nothing.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// Moves this thread into the namespace `fd`; EINVAL if it is not of `kind` (setns(2)).
+pub(crate) fn set_namespace(fd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Result<()> {
+    // SAFETY: the call takes two integers.
+    check(unsafe { libc::setns(fd.as_raw_fd(), kind.clone_flag() as libc::c_int) }).map(drop)
+}
+
+/// Sets a resource limit of this process; `None` is unlimited.
+pub(crate) fn set_limit(resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft.unwrap_or(libc::RLIM64_INFINITY),
+        rlim_max: hard.unwrap_or(libc::RLIM64_INFINITY),
+    };
+    // SAFETY: the kernel reads the structure during the call.
+    check(unsafe { libc::setrlimit64(resource as _, &raw const limit) }).map(drop)
+}
+
+/// Lets a descriptor stay open across execve(2).
+pub(crate) fn keep_on_exec(fd: RawFd) {
+    // SAFETY: the request takes an integer; a number that is not open is refused.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+}
+
+/// A set of signals, as the kernel keeps it for a process.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    /// Returns the set of all signals (but the C library's own two).
+    pub(crate) fn all() -> Self {
+        let mut set = std::mem::MaybeUninit::uninit();
+        // SAFETY: sigfillset initialises the whole set.
+        unsafe {
+            libc::sigfillset(set.as_mut_ptr());
+            Self(set.assume_init())
+        }
+    }
+
+    /// Makes this the set of blocked signals and returns the one before.
+    pub(crate) fn block_exactly(&self) -> Self {
+        let mut before = Self::all();
+        // SAFETY: both pointers are to sets that live until the call returns; it cannot fail with these arguments.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, &raw mut before.0) };
+        before
+    }
+
+    /// Opens a descriptor from which blocked signals of this set are read.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the set is read during the call; on success the new descriptor is nobody else's.
+        unsafe {
+            let fd = check(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
+    }
+}
+
+/// Lets all signals through.
+pub(crate) fn unblock_all() {
+    let mut none = SignalSet::all();
+    // SAFETY: the set is initialised, and emptied in place.
+    unsafe { libc::sigemptyset(&raw mut none.0) };
+    none.block_exactly();
+}
+
+/// A signal that was read from a [descriptor](SignalSet::descriptor).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) signal: i32,
+    /// How it was sent: `SI_USER`, `SI_KERNEL`, `SI_QUEUE`, …
+    pub(crate) code: i32,
+    /// The value of sigqueue(3).
+    pub(crate) value: usize,
+}
+
+/// Reads the next signal; `None` when there is none.
+pub(crate) fn next_signal(descriptor: BorrowedFd<'_>) -> Option<Received> {
+    let mut bytes = [0u8; size_of::<libc::signalfd_siginfo>()];
+    let count = rustix::io::read(descriptor, &mut bytes).ok()?;
+    if count != bytes.len() {
+        return None;
+    }
+    // SAFETY: the kernel filled the whole structure, of which any bit pattern is valid.
+    let info: libc::signalfd_siginfo = unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) };
+    Some(Received { signal: info.ssi_signo as i32, code: info.ssi_code, value: info.ssi_ptr as usize })
+}
+
+/// Gives a signal its default effect.
+pub(crate) fn default_action(signal: i32) {
+    // SAFETY: SIG_DFL installs no handler of ours.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Opens our controlling terminal, if there is one.
+pub(crate) fn controlling_terminal() -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Gives up the controlling terminal: what runs from here on cannot reach it through /dev/tty. For a session's leader
+/// it would mean a hangup for the whole session, so that keeps it.
+pub(crate) fn detach_from(terminal: BorrowedFd<'_>) {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None) != Ok(own) {
+        // SAFETY: the request takes no argument.
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
+    }
+}
+
+/// Strings for execve(2), ending with the null pointer, put together before a fork.
+#[derive(Debug)]
+struct StringArray {
+    strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl StringArray {
+    fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { strings, pointers }
+    }
+}
+
+/// A program's arguments and environment, ready for execve(2) without allocating.
+#[derive(Debug)]
+pub(crate) struct Image {
+    argv: StringArray,
+    /// `/bin/sh`, a place for the script, and its arguments.
+    shell_argv: StringArray,
+    envp: StringArray,
+}
+
+impl Image {
+    pub(crate) fn new(argv: Vec<CString>, envp: Vec<CString>) -> Self {
+        let mut shell_argv = vec![c"/bin/sh".to_owned(), CString::default()];
+        shell_argv.extend(argv.iter().skip(1).cloned());
+        Self { argv: StringArray::new(argv), shell_argv: StringArray::new(shell_argv), envp: StringArray::new(envp) }
+    }
+
+    pub(crate) fn arguments(&self) -> &[CString] {
+        &self.argv.strings
+    }
+
+    pub(crate) fn environment(&self) -> &[CString] {
+        &self.envp.strings
+    }
+
+    /// Executes the file at `path`; returns only if that failed.
+    pub(crate) fn execute(&self, path: &CStr) -> io::Error {
+        // SAFETY: both arrays end with null, and their strings live as long as `self`.
+        unsafe { libc::execve(path.as_ptr(), self.argv.pointers.as_ptr(), self.envp.pointers.as_ptr()) };
+        io::Error::last_os_error()
+    }
+
+    /// Lets /bin/sh run the script at `path`, as execvp(3) does with a file of unknown form.
+    pub(crate) fn execute_by_shell(&mut self, path: &CStr) -> io::Error {
+        let place = 1;
+        let before = self.shell_argv.pointers[place];
+        self.shell_argv.pointers[place] = path.as_ptr();
+        // SAFETY: both arrays end with null; their strings live as long as `self`, and `path` until the call returns.
+        unsafe { libc::execve(c"/bin/sh".as_ptr(), self.shell_argv.pointers.as_ptr(), self.envp.pointers.as_ptr()) };
+        let error = io::Error::last_os_error();
+        self.shell_argv.pointers[place] = before;
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    /// Runs `body` in a forked child and returns its exit status.
+    fn in_child(body: impl FnOnce() -> i32) -> i32 {
+        match fork().unwrap() {
+            Fork::Child => exit_now(body()),
+            Fork::Parent(pid) => {
+                let pid = rustix::process::Pid::from_raw(pid);
+                let (_, status) =
+                    rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap().unwrap();
+                status.exit_status().unwrap()
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_chosen_descriptors_stay_open() {
+        let files: Vec<OwnedFd> = (0..4).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect();
+        let mut numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        numbers.sort_unstable();
+        let proc = std::fs::File::open("/proc").unwrap();
+        let ways: [fn(&[RawFd], BorrowedFd<'_>); 3] = [
+            |keep, proc| close_all_but(keep, Closing::Now, Some(proc)),
+            |keep, proc| close_one_by_one(keep, Closing::Now, Some(proc)),
+            |keep, _| close_one_by_one(keep, Closing::Now, None),
+        ];
+        for way in ways {
+            let status = in_child(|| {
+                way(&[numbers[1], numbers[3]], proc.as_fd());
+                let open = numbers.iter().fold(0, |open, fd| open << 1 | i32::from(is_open(*fd)));
+                open | i32::from(is_open(proc.as_raw_fd())) << 4 | i32::from(!is_open(1)) << 5
+            });
+            assert_eq!(status, 0b0101);
+        }
+    }
+
+    #[test]
+    fn a_blocked_signal_is_read_with_its_value() {
+        let status = in_child(|| {
+            let set = SignalSet::all();
+            set.block_exactly();
+            let Ok(descriptor) = set.descriptor() else { return 1 };
+            let pid = rustix::process::getpid().as_raw_nonzero().get();
+            if queue(pid, libc::SIGRTMIN(), 77).is_err() {
+                return 2;
+            }
+            match next_signal(descriptor.as_fd()) {
+                Some(got) if (got.signal, got.value) == (libc::SIGRTMIN(), 77) && got.code == libc::SI_QUEUE => 0,
+                _ => 3,
+            }
+        });
+        assert_eq!(status, 0);
+    }
+}

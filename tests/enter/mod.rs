@@ -1,0 +1,65 @@
+//! `nstool enter`, in real namespaces and containers.
+
+mod attacks;
+mod containers;
+mod errors;
+mod joining;
+mod old_kernels;
+mod options;
+mod supervision;
+mod terminal;
+
+use std::process::{Command, Output, Stdio};
+
+use crate::common::{Helper, nstool};
+
+/// Runs `nstool enter` with these words to its end, without a terminal.
+pub fn enter(words: &[&str]) -> Output {
+    nstool().arg("enter").args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Returns what was said on stderr.
+pub fn stderr_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a shell script in the target and returns what it printed, trimmed.
+#[track_caller]
+pub fn shell_in(words: &[&str], script: &str) -> String {
+    let output = enter(&[words, &["--", "sh", "-c", script]].concat());
+    crate::common::stdout_of(output).trim_end().to_owned()
+}
+
+/// A process that sleeps in new namespaces made by `unshare` with these options (which do not fork).
+pub fn sleeper(options: &[&str]) -> Helper {
+    let wrapper = [&["unshare"], options].concat();
+    Helper::shell(&wrapper, "echo ready; exec sleep 1000")
+}
+
+/// The same behind a fork, as a pid namespace needs: the helper is `unshare`, and the sleeper its child.
+pub fn sleeper_in_pid_namespace(options: &[&str]) -> (Helper, String) {
+    let wrapper = [&["unshare", "--fork", "--kill-child"], options].concat();
+    let helper = Helper::shell(&wrapper, "echo ready; exec sleep 1000");
+    let child = child_of(helper.pid());
+    (helper, child.to_string())
+}
+
+/// Returns the only child of a process.
+#[track_caller]
+pub fn child_of(pid: i32) -> i32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().expect("no child").parse().unwrap()
+}
+
+/// Tells whether a process is there and no zombie.
+pub fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+/// Returns a command that runs nsenter, to show what it lets through.
+pub fn nsenter(words: &[&str]) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(words).stdin(Stdio::null());
+    command
+}
