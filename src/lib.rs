@@ -25,6 +25,7 @@
 //! **Features.** `cli` (default) builds the command and pulls its presentation crates; a library needs
 //! `default-features = false`.
 
+mod capability;
 pub mod create;
 pub mod discover;
 pub mod enter;
@@ -40,6 +41,7 @@ pub mod query;
 mod sys;
 pub mod target;
 
+pub use capability::CapabilitySet;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};

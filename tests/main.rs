@@ -3,8 +3,11 @@
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "what the helpers cannot do fails the test")]
 
 mod common;
+mod compare;
 mod enter;
 mod install;
 mod ls;
 mod mounts;
+mod show;
 mod unshare;
+mod why;

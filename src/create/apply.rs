@@ -22,6 +22,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
+    Ignored(Pid, i32),
 }
 
 /// Why the command did not run.

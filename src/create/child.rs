@@ -108,7 +108,15 @@ impl ChildSide {
     fn start_init(&mut self, number: usize) {
         match process::fork() {
             Ok(Fork::Child) => self.death_signal = None,
-            Ok(Fork::Parent(command)) => init::run(command, &self.speaker, self.tell, self.sync_fd),
+            Ok(Fork::Parent(command)) => {
+                // Up to here it was SIGKILL, whatever is asked for.
+                if self.death_signal != Some(Signal::KILL)
+                    && let Err(error) = rustix::process::set_parent_process_death_signal(self.death_signal)
+                {
+                    self.fail(number, &error.into());
+                }
+                init::run(command, &self.speaker, self.tell, self.sync_fd)
+            }
             Err(error) => self.fail(number, &error),
         }
     }

@@ -8,7 +8,6 @@
 //! back unless it hears that the command runs.
 
 mod apply;
-mod capability;
 mod child;
 mod diagnose;
 mod facts;
@@ -30,7 +29,6 @@ mod usage;
 mod warnings;
 
 pub use apply::{Event, Stop, apply};
-pub use capability::capability;
 pub use facts::{Facts, IdFacts};
 pub use filesystem::{Operation, TargetPath};
 pub use plan::{Action, Clock, MapWriter, Place, Plan, Step};

@@ -18,7 +18,8 @@ use super::request::Request;
 use super::talk::{self, Listener, Word};
 use crate::error::{Error, ErrorKind};
 use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
-use crate::kind::KindSet;
+use crate::id::Pid;
+use crate::kind::{KindSet, NamespaceKind};
 use crate::sys::create::{Cloned, clone, duplicate};
 use crate::sys::process::{self, SignalSet};
 
@@ -64,7 +65,8 @@ pub(super) fn run(
             status: refusal.exit_status(),
         });
     }
-    let ending = parent.supervise(&supervisor, observer)?;
+    let first = kinds.contains(NamespaceKind::Pid) && !request.init;
+    let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
     outside::tell_ending(request, ending);
     Ok(ending)
@@ -291,12 +293,13 @@ impl Parent {
     }
 
     /// Looks after the running command.
-    fn supervise(mut self, supervisor: &Supervisor, observer: Observer<'_>) -> Result<Ending, Stop> {
+    fn supervise(mut self, supervisor: &Supervisor, first: bool, observer: Observer<'_>) -> Result<Ending, Stop> {
         self.armed = false;
         if let Some(keeper) = self.keeper.take() {
             keeper.confirm();
         }
-        let mut talk = InitTalk { listener: Some(&self.listener), ending: None, observer };
+        let first = first.then(|| self.child.pid());
+        let mut talk = InitTalk { listener: Some(&self.listener), ending: None, first, observer };
         let waited = supervisor.wait(&self.child, None, None, &mut talk);
         talk.hear_rest();
         let told = talk.ending;
@@ -322,6 +325,8 @@ struct InitTalk<'a> {
     listener: Option<&'a Listener>,
     /// How the command ended, which the init's own status cannot always say.
     ending: Option<Ending>,
+    /// The command, if it is PID 1 itself.
+    first: Option<Pid>,
     observer: Observer<'a>,
 }
 
@@ -344,6 +349,14 @@ impl InitTalk<'_> {
     }
 }
 
+/// Tells whether a process has a handler for a signal; so does one that cannot be read.
+fn catches(pid: Pid, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
+    caught.is_none_or(|caught| caught & 1 << (signal - 1) != 0)
+}
+
 fn stop_ourselves() {
     let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
 }
@@ -359,7 +372,14 @@ impl Companion for InitTalk<'_> {
         }
     }
 
-    fn take(&mut self, _signal: i32) -> bool {
+    fn take(&mut self, signal: i32) -> bool {
+        // Passed on all the same; but whoever waits for it to end should know why it does not.
+        if let Some(pid) = self.first
+            && matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
+            && !catches(pid, signal)
+        {
+            (self.observer)(Event::Ignored(pid, signal));
+        }
         false
     }
 

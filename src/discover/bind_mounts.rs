@@ -1,16 +1,14 @@
 //! Bind mounts of namespace files, in every mount namespace: `ip netns add` and `unshare --net=FILE` keep a namespace
 //! that way without any process.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
-use super::Scan;
 use super::descriptors::reopen_namespace;
 use super::registry::{Known, Place};
+use super::{Scan, reach};
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Process, Subject, Why};
@@ -149,7 +147,7 @@ fn of_mount(mount: crate::model::Mount) -> Option<Found> {
 }
 
 /// Returns the directories below /proc of processes that live in a mount namespace; not of all of them.
-fn members(scan: &Scan<'_>, id: NamespaceId) -> impl Iterator<Item = String> {
+pub(super) fn members(scan: &Scan<'_>, id: NamespaceId) -> impl Iterator<Item = String> {
     let kind = NamespaceKind::Mnt as usize;
     let processes = scan.processes.iter().filter(move |process| process.links[kind] == Observed::Known(id));
     processes.take(MEMBERS_TRIED).map(Process::proc_path)
@@ -167,25 +165,9 @@ fn enter(scan: &mut Scan<'_>, place: Place, ours: bool, found: Found) {
 /// Enters a namespace that only a mount has told of: opened where a path leads to it, else as a number alone.
 fn pin(scan: &Scan<'_>, place: Place, ours: bool, found: &Found) -> usize {
     let is_it = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_ino == found.ino);
-    let open = |root: OwnedFd| open_below(root, &found.mount_point).ok().filter(is_it);
-    let opened = if ours {
-        rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok().and_then(open)
-    } else {
-        // Any process that lives there leads to its mounts, unless its own root is elsewhere.
-        let roots = members(scan, place.id).map(|member| scan.proc.open_at(&format!("{member}/root"), OFlags::PATH));
-        roots.filter_map(Result::ok).find_map(open)
-    };
+    let accept = |path_fd: OwnedFd| reopen_namespace(path_fd).ok().filter(is_it);
+    let opened = reach::open(scan, place, ours, &found.mount_point, accept);
     opened
         .and_then(|file| scan.registry.adopt(file, found.kind, &mut Known::default()).ok())
         .map_or_else(|| scan.registry.note(found.kind, found.ino), |place| place.index)
-}
-
-/// Opens a namespace file below a root. The path is another's choice: it is resolved below the root whatever links stand
-/// in the way, and only as far as the kernel has it in memory (RESOLVE_CACHED, since Linux 5.12), which mount points
-/// are. A component that lies on a FUSE or network filesystem that no longer answers would hang us.
-fn open_below(root: OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
-    let relative = path.strip_prefix(b"/").unwrap_or(path);
-    reopen_namespace(rustix::fs::openat2(root, OsStr::from_bytes(relative), flags, Mode::empty(), resolve)?)
 }

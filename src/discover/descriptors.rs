@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::path::DecInt;
 
-use super::sockets;
 use super::worker::{Visit, Worker};
+use super::{open_files, sockets};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Holder, Subject, Why};
 use crate::proc::numbers_in;
@@ -49,7 +49,7 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
         let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
         if device == worker.registry.nsfs_device && worker.scope.descriptors {
             namespace_file(worker, visit, &directory, fd, stat.stx_ino);
-        } else if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Socket && worker.scope.sockets {
+        } else if worker.scope.sockets && sockets::is_one(&stat, worker.scope) {
             sockets::look(worker, visit, fd);
         } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
             process_descriptor(worker, visit, fd);
@@ -101,11 +101,16 @@ fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
         Some(Err(error)) => return hide(worker, visit, Subject::Descriptors, &error),
         None => return worker.hide(Subject::Descriptors, Why::Unsupported),
     };
-    let Some(Ok(namespace)) = pidfd::namespace(duplicate.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) else {
-        return;
-    };
-    if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
-        worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
+    match pidfd::namespace(duplicate.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) {
+        Some(Ok(namespace)) => {
+            if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
+                worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
+            }
+        }
+        Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) && worker.scope.rare_holders => {
+            open_files::pidfd_of_the_ended(worker, visit, fd);
+        }
+        _ => {}
     }
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::{Commands, Scan, leads};
+use crate::error::Result;
 use crate::id::Pid;
-use crate::model::{Details, Observed, Process, Why};
+use crate::model::{Details, Observed, Process, Snapshot, Why};
 use crate::proc::{Proc, cmdline, stat, status::Status};
 use crate::sys::pidfd;
 
@@ -34,6 +35,25 @@ pub(super) fn look(scan: &mut Scan<'_>) {
         if let Observed::Known(details) = &process.details {
             wanted.insert(details.parent);
         }
+    }
+}
+
+impl Snapshot {
+    /// Reads parent, uid and command line of these processes, which the scan itself left out. A process that took the
+    /// number of one that ended since is shown with the wrong command.
+    ///
+    /// # Errors
+    /// There is no usable `/proc`.
+    pub fn describe(&mut self, pids: impl IntoIterator<Item = Pid>) -> Result<()> {
+        let proc = Proc::open()?;
+        for pid in pids {
+            if let Ok(place) = self.processes.binary_search_by_key(&pid, |process| process.pid)
+                && self.processes[place].details == Observed::Hidden(Why::NotAsked)
+            {
+                self.processes[place].details = read(&proc, &self.processes[place]);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,15 +5,20 @@
 //! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile (`registry`).
 
 mod bind_mounts;
+mod contents;
 mod descriptors;
 mod details;
+mod facts;
 mod hierarchy;
 mod mount_tables;
 mod mount_users;
+mod mounted;
 mod net_ids;
 mod newcomers;
+mod open_files;
 mod place;
 mod processes;
+mod reach;
 mod registry;
 mod scope;
 mod sockets;
@@ -31,7 +36,7 @@ use std::os::fd::RawFd;
 use crate::error::Result;
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
-use crate::model::{Hidden, Holder, Namespace, Observed, Process, Snapshot, Subject, Why};
+use crate::model::{Hidden, Holder, MountUse, Namespace, Observed, Process, Snapshot, Subject, Why};
 use crate::proc::Proc;
 use registry::Registry;
 use worker::{Visit, Worker};
@@ -52,11 +57,13 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 9] = [
+static SOURCES: [Source; 11] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
     Source { wanted: |_| true, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Process(open_files::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::look) },
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
@@ -77,6 +84,8 @@ struct Scan<'a> {
     /// By the registry's index.
     holders: Vec<(usize, Holder)>,
     hidden: Hidden,
+    open_files: open_files::OpenFiles,
+    mount_uses: Vec<MountUse>,
     /// By the registry's index; filled by the hierarchy.
     lineage: HashMap<usize, hierarchy::Lineage>,
     /// By the registry's index.
@@ -143,6 +152,8 @@ impl<'a> Scan<'a> {
             processes: gathered.processes,
             holders: gathered.holders,
             hidden: gathered.hidden,
+            open_files: gathered.open_files,
+            mount_uses: Vec::new(),
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
             ended: HashSet::new(),
@@ -184,7 +195,10 @@ impl<'a> Scan<'a> {
         }
         // What was read only on the way to something else (mount namespaces for their bind mounts) is not listed.
         namespaces.retain(|namespace| self.scope.kinds.contains(namespace.kind) && !ended.contains(&namespace.id));
-        Snapshot { namespaces, processes: self.processes, hidden: self.hidden }
+        let mut suspects = self.open_files.suspects;
+        suspects.sort_unstable();
+        self.mount_uses.sort_unstable();
+        Snapshot { namespaces, processes: self.processes, hidden: self.hidden, suspects, mount_uses: self.mount_uses }
     }
 }
 
@@ -200,7 +214,7 @@ fn fill_members(namespaces: &mut [Namespace], processes: &[Process]) {
                 NamespaceLink::Own(_) => namespace.members.push(process.pid),
                 NamespaceLink::ForChildren(kind) => {
                     if process.links[kind as usize] != Observed::Known(id) {
-                        namespace.holders.push(Holder::ForChildren { pid: process.pid });
+                        namespace.holders.push(Holder::ForChildren { pid: process.pid, tid: None });
                     }
                 }
             }

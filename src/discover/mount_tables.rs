@@ -164,12 +164,12 @@ fn own_namespace() -> rustix::io::Result<OwnedFd> {
 }
 
 /// A namespace whose table is to be read.
-struct Job {
-    id: NamespaceId,
+pub(super) struct Job {
+    pub(super) id: NamespaceId,
     /// `None`: no descriptor was left.
-    pin: Option<OwnedFd>,
-    processes: Vec<Pid>,
-    ours: bool,
+    pub(super) pin: Option<OwnedFd>,
+    pub(super) processes: Vec<Pid>,
+    pub(super) ours: bool,
 }
 
 /// Reads the tables on two threads: each namespace's on its own, so they hardly meet.
@@ -194,7 +194,7 @@ fn read_all(jobs: &[Job], proc: &Proc) -> Vec<Result<MountTable, Why>> {
 
 impl Job {
     /// Reads the table by the best way there is.
-    fn read(&self, proc: &Proc) -> Result<MountTable, Why> {
+    pub(super) fn read(&self, proc: &Proc) -> Result<MountTable, Why> {
         let pin = self.pin.as_ref().map(AsFd::as_fd);
         let table = |mounts, partial, malformed| MountTable {
             namespace: self.id,

@@ -16,6 +16,9 @@ pub struct Scope {
     pub sockets: bool,
     /// Bind mounts of namespace files, in every mount namespace we may read.
     pub bind_mounts: bool,
+    /// What rarely holds a namespace and takes longer to find: mounted procfs, open files whose content is a namespace's,
+    /// what single threads hold for their children; also who uses the mounts of namespaces they are not in.
+    pub rare_holders: bool,
     /// Owners, parents, and ancestors without processes.
     pub hierarchy: bool,
     /// The numbers our own network namespace gives to others.
@@ -39,7 +42,8 @@ pub enum Commands {
 }
 
 impl Scope {
-    /// Returns the scope that sees every namespace and everything that holds one, but for single threads.
+    /// Returns the scope that sees every namespace and everything that holds one, but for single threads and rare
+    /// holders.
     pub fn everything() -> Self {
         Self {
             kinds: KindSet::ALL,
@@ -47,10 +51,16 @@ impl Scope {
             descriptors: true,
             sockets: true,
             bind_mounts: true,
+            rare_holders: false,
             hierarchy: true,
             net_ids: false,
             commands: Commands::Leads,
         }
+    }
+
+    /// Returns the scope that sees everything that holds a namespace.
+    pub fn holders() -> Self {
+        Self { threads: true, rare_holders: true, commands: Commands::None, ..Self::everything() }
     }
 
     /// Returns the scope that sees processes and their namespaces alone.

@@ -2,11 +2,24 @@
 
 use std::os::fd::{AsFd, RawFd};
 
+use rustix::fs::{FileType, Statx};
+
+use super::Scope;
 use super::descriptors::{duplicate, hide};
 use super::worker::{Visit, Worker};
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};
 use crate::sys::socket;
+
+/// Tells whether a descriptor may answer for a network namespace: a socket, or where rare holders are asked for
+/// /dev/net/tun, whose descriptors are sockets at heart.
+pub(super) fn is_one(stat: &Statx, scope: &Scope) -> bool {
+    match FileType::from_raw_mode(stat.stx_mode.into()) {
+        FileType::Socket => true,
+        FileType::CharacterDevice => scope.rare_holders && (stat.stx_rdev_major, stat.stx_rdev_minor) == (10, 200),
+        _ => false,
+    }
+}
 
 /// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
 /// there the process itself is what holds it.

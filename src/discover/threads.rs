@@ -33,11 +33,20 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     for tid in tids {
         // A thread that vanishes is no loss.
         let Ok(directory) = worker.proc.open_at(&format!("{pid}/task/{tid}/ns"), OFlags::PATH) else { continue };
-        for kind in worker.kinds.iter() {
-            match read_link(worker, &directory, NamespaceLink::Own(kind)) {
-                Ok(place) if visit.process.links[kind as usize] != Observed::Known(place.id) => {
-                    worker.hold(place, Holder::Thread { pid, tid });
-                }
+        let (kinds, rare) = (worker.kinds, worker.scope.rare_holders);
+        let wanted =
+            |link: &NamespaceLink| kinds.contains(link.kind()) && (rare || matches!(link, NamespaceLink::Own(_)));
+        for link in NamespaceLink::ALL.into_iter().filter(wanted) {
+            match read_link(worker, &directory, link) {
+                Ok(place) if visit.process.links[link.index()] != Observed::Known(place.id) => match link {
+                    NamespaceLink::Own(_) => worker.hold(place, Holder::Thread { pid, tid }),
+                    // Unless they were unshared, its children will be where it is itself.
+                    NamespaceLink::ForChildren(kind) => {
+                        if visit.process.links[kind as usize] != Observed::Known(place.id) {
+                            worker.hold(place, Holder::ForChildren { pid, tid: Some(tid) });
+                        }
+                    }
+                },
                 Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
                     worker.hide(Subject::Threads, Why::NotPermitted);
                     break;

@@ -1,9 +1,10 @@
 //! The part of a scan that looks at one process after the other, shared out to two threads.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::open_files::OpenFiles;
 use super::registry::{Known, Place, Registry};
 use super::{Look, SOURCES, Scope};
 use crate::id::Pid;
@@ -33,6 +34,8 @@ pub(super) struct Worker<'a> {
     pub(super) pidfd_device: Option<u64>,
     /// Space that is used again for every process.
     pub(super) buffer: Vec<u8>,
+    /// The filesystem's magic number of pseudo devices, by the minor number.
+    pub(super) magics: HashMap<u32, u64>,
     known: Known,
     gathered: Gathered,
 }
@@ -44,6 +47,7 @@ pub(super) struct Gathered {
     /// By the registry's index.
     pub(super) holders: Vec<(usize, Holder)>,
     pub(super) hidden: Hidden,
+    pub(super) open_files: OpenFiles,
 }
 
 /// A process while it is looked at.
@@ -74,6 +78,7 @@ impl<'a> Worker<'a> {
             inherited,
             pidfd_device,
             buffer: Vec::with_capacity(4096),
+            magics: HashMap::new(),
             known: Known::default(),
             gathered: Gathered::default(),
         }
@@ -116,6 +121,10 @@ impl<'a> Worker<'a> {
 
     pub(super) fn hold(&mut self, place: Place, holder: Holder) {
         self.gathered.holders.push((place.index, holder));
+    }
+
+    pub(super) fn open_files(&mut self) -> &mut OpenFiles {
+        &mut self.gathered.open_files
     }
 
     pub(super) fn hide(&mut self, subject: Subject, why: Why) {
@@ -164,5 +173,6 @@ impl Gathered {
         self.processes.extend(other.processes);
         self.holders.extend(other.holders);
         self.hidden.merge(&other.hidden);
+        self.open_files.merge(other.open_files);
     }
 }

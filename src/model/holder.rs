@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use crate::id::{NamespaceId, Pid};
+use crate::kind::NamespaceKind;
 
 /// One thing that keeps a namespace alive. The processes in it are [`members`](super::Namespace::members).
 #[non_exhaustive]
@@ -19,6 +20,8 @@ pub enum Holder {
     ForChildren {
         /// The process.
         pid: Pid,
+        /// The thread whose children they will be, where its process's own will not.
+        tid: Option<Pid>,
     },
     /// A descriptor of the namespace's file.
     Descriptor {
@@ -50,10 +53,66 @@ pub enum Holder {
         /// Where it is mounted there.
         mount_point: Vec<u8>,
     },
+    /// A mounted procfs that shows this pid namespace.
+    Filesystem {
+        /// The mount namespace the mount is in.
+        mount_namespace: NamespaceId,
+        /// Whether that is the mount namespace of whoever scanned.
+        ours: bool,
+        /// Where it is mounted there.
+        mount_point: Vec<u8>,
+    },
+    /// An open file whose content is this namespace's: `/proc/PID/mountinfo` of a mount namespace, `/proc/PID/net/*` of
+    /// a network namespace, a file of a control group.
+    OpenFile {
+        /// The process.
+        pid: Pid,
+        /// The number of the descriptor.
+        fd: RawFd,
+        /// The file, as the link of the descriptor reads.
+        path: Vec<u8>,
+    },
     /// A child of this pid or user namespace.
     Child(NamespaceId),
     /// A namespace that this user namespace owns.
     Owned(NamespaceId),
+}
+
+/// Something that holds some namespace of a kind; which one, the kernel does not tell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Suspect {
+    /// The kind of the namespace.
+    pub kind: NamespaceKind,
+    /// What holds it.
+    pub holder: Holder,
+}
+
+/// A process outside a mount namespace that has something of it open. That keeps a mount and its device busy, but not
+/// the namespace alive.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MountUse {
+    /// The mount namespace.
+    pub mount_namespace: NamespaceId,
+    /// Where the mount is in it.
+    pub mount_point: Vec<u8>,
+    /// The process.
+    pub pid: Pid,
+    /// What it has open.
+    pub by: UsedBy,
+}
+
+/// By what a process uses a mount.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsedBy {
+    /// Its working directory.
+    WorkingDirectory,
+    /// Its root directory.
+    Root,
+    /// The file it executes.
+    Executable,
+    /// A descriptor with this number.
+    Descriptor(RawFd),
 }
 
 /// The sorts of [`Holder`], for counting.
@@ -67,11 +126,26 @@ pub enum HolderKind {
     Pidfd,
     Socket,
     Mount,
+    Filesystem,
+    OpenFile,
     Child,
     Owned,
 }
 
 impl Holder {
+    /// Returns the process, where it is something of a process's.
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Thread { pid, .. }
+            | Self::ForChildren { pid, .. }
+            | Self::Descriptor { pid, .. }
+            | Self::Pidfd { pid, .. }
+            | Self::Socket { pid, .. }
+            | Self::OpenFile { pid, .. } => Some(*pid),
+            Self::Mount { .. } | Self::Filesystem { .. } | Self::Child(_) | Self::Owned(_) => None,
+        }
+    }
+
     /// Returns which sort it is.
     pub fn kind(&self) -> HolderKind {
         match self {
@@ -81,6 +155,8 @@ impl Holder {
             Self::Pidfd { .. } => HolderKind::Pidfd,
             Self::Socket { .. } => HolderKind::Socket,
             Self::Mount { .. } => HolderKind::Mount,
+            Self::Filesystem { .. } => HolderKind::Filesystem,
+            Self::OpenFile { .. } => HolderKind::OpenFile,
             Self::Child(_) => HolderKind::Child,
             Self::Owned(_) => HolderKind::Owned,
         }
@@ -97,6 +173,8 @@ impl HolderKind {
             Self::Pidfd => ("pidfd", "pidfds"),
             Self::Socket => ("socket", "sockets"),
             Self::Mount => ("mount", "mounts"),
+            Self::Filesystem => ("procfs", "procfs"),
+            Self::OpenFile => ("open file", "open files"),
             Self::Child => ("child", "children"),
             Self::Owned => ("owned", "owned"),
         }

@@ -1,5 +1,7 @@
 //! Plain data: what was seen, without I/O.
 
+mod contents;
+mod facts;
 mod hidden;
 mod holder;
 mod mount;
@@ -8,8 +10,10 @@ mod observed;
 mod process;
 mod snapshot;
 
+pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, UserSettings};
+pub use facts::{Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts};
 pub use hidden::{Hidden, Subject};
-pub use holder::{Holder, HolderKind};
+pub use holder::{Holder, HolderKind, MountUse, Suspect, UsedBy};
 pub use mount::{Device, Mount, MountTable};
 pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};

@@ -1,6 +1,6 @@
 //! Everything one scan saw.
 
-use super::{Hidden, Namespace, Process};
+use super::{Hidden, MountUse, Namespace, Process, Suspect};
 use crate::id::{NamespaceId, Pid};
 
 /// The namespaces and processes of the machine at one moment, as far as the [`Scope`](crate::discover::Scope) asked.
@@ -14,6 +14,10 @@ pub struct Snapshot {
     pub(crate) processes: Vec<Process>,
     /// What stayed out of sight.
     pub(crate) hidden: Hidden,
+    /// What holds namespaces that cannot be told, sorted.
+    pub(crate) suspects: Vec<Suspect>,
+    /// Who uses mounts of a namespace they are not in, sorted.
+    pub(crate) mount_uses: Vec<MountUse>,
 }
 
 impl Snapshot {
@@ -30,6 +34,17 @@ impl Snapshot {
     /// Returns what stayed out of sight, and why.
     pub fn hidden(&self) -> &Hidden {
         &self.hidden
+    }
+
+    /// Returns what holds some namespace without the kernel telling which, if the scope asked for rare holders.
+    pub fn suspects(&self) -> &[Suspect] {
+        &self.suspects
+    }
+
+    /// Returns who has files open on mounts of a mount namespace that they are not in, if the scope asked for rare
+    /// holders.
+    pub fn mount_uses(&self) -> &[MountUse] {
+        &self.mount_uses
     }
 
     /// Returns the namespace with this id, if it was seen.

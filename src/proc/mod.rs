@@ -4,7 +4,10 @@
 //! [`Proc`] is the directory, verified to be procfs; the submodules parse its files and do no I/O.
 
 pub mod cmdline;
+pub mod idmap;
+pub mod lines;
 pub mod mountinfo;
+pub mod net;
 pub mod stat;
 pub mod status;
 
@@ -17,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::Pid;
 
 /// `PROC_SUPER_MAGIC` of statfs(2).
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 /// A descriptor of `/proc`. What is read through it stays the same procfs, whatever is mounted over the path later.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! [`probe::Interface`], tried once and then remembered, and the callers have a fallback.
 #![allow(unsafe_code)]
 
+pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod handle;
 pub(crate) mod mounts;

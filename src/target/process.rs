@@ -137,6 +137,15 @@ impl PinnedProcess {
         Ok(buffer)
     }
 
+    /// Reads the link `NAME` below its directory in procfs.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub fn read_link(&self, name: &str) -> io::Result<Vec<u8>> {
+        let dir = self.dir.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR))?;
+        Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes())
+    }
+
     /// Opens the namespace that `link` leads to. Where the leader thread has ended and others live, theirs is taken.
     ///
     /// # Errors

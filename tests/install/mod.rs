@@ -3,6 +3,7 @@
 mod completions;
 mod lsns;
 mod man;
+mod version;
 
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{self, eventually, try_eventually};
+use crate::common::{self, try_eventually};
 
 /// A directory of the test's own that everybody may enter; removed at its end.
 struct Scratch(PathBuf);
@@ -48,6 +48,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // What a failed test has left bound, too.
+        for place in places_below(&self.0) {
+            let _ = Command::new("umount").args(["--lazy", &place]).stderr(Stdio::null()).status();
+        }
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -104,10 +108,10 @@ fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&
     first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
 }
 
-/// Unmounts a kept namespace; it is busy while a scan of another test looks at it.
+/// Unmounts a kept namespace. Lazily, for it is busy while a scan, of another test say, looks at it.
 #[track_caller]
 fn release(file: &str) {
-    eventually(|| Command::new("umount").arg(file).stderr(Stdio::null()).status().unwrap().success().then_some(()));
+    assert!(Command::new("umount").args(["--lazy", file]).status().unwrap().success());
 }
 
 /// A mark in the environment, by which every process that descends from a test is found.
@@ -146,10 +150,16 @@ impl Mark {
     }
 }
 
+/// The mount points at or below a path.
+fn places_below(path: &Path) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let places =
+        table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|place| Path::new(place).starts_with(path));
+    // The last mounted first.
+    places.rev().map(str::to_owned).collect()
+}
+
 #[track_caller]
 fn assert_no_mount_below(path: &Path) {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let path = path.to_str().unwrap();
-    let left: Vec<_> = table.lines().filter(|line| line.contains(path)).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(places_below(path), Vec::<String>::new());
 }

@@ -1,12 +1,15 @@
 //! The verbs: one file each, with its options and what it does with the library.
 
+mod compare;
 mod completions;
 mod enter;
 mod ls;
 mod man;
 mod mounts;
+mod show;
 mod unshare;
 pub(crate) mod version;
+mod why;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,12 @@ use crate::render::Terminal;
 pub(crate) enum Command {
     /// List namespaces and what holds them
     Ls(ls::Args),
+    /// Show all of one process or namespace on a page
+    Show(show::Args),
+    /// Say everything that keeps a namespace alive, and what to release
+    Why(why::Args),
+    /// Say which namespaces processes share, and what the differences mean
+    Compare(compare::Args),
     /// List mounts, say who shares them, and predict where a mount will appear
     Mounts(mounts::Args),
     /// Join a target's namespaces and run a command in them
@@ -39,7 +48,9 @@ impl Command {
     /// Returns the exit status for a failure of nstool's own.
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
-            Self::Ls(_) | Self::Completions(_) | Self::Version(_) | Self::Complete(_) | Self::Man(_) => 1,
+            Self::Ls(_) | Self::Show(_) | Self::Why(_) => 1,
+            Self::Completions(_) | Self::Version(_) | Self::Complete(_) | Self::Man(_) => 1,
+            Self::Compare(_) => 2,
             Self::Mounts(args) => args.trouble_code(),
             Self::Enter(_) | Self::Unshare(_) => 125,
         }
@@ -50,6 +61,9 @@ impl Command {
 pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Ls(args) => ls::run(args, terminal),
+        Command::Show(args) => show::run(args, terminal),
+        Command::Why(args) => why::run(args, terminal),
+        Command::Compare(args) => compare::run(args, terminal),
         Command::Mounts(args) => mounts::run(args, terminal),
         Command::Enter(args) => enter::run(args, terminal),
         Command::Unshare(args) => unshare::run(args, terminal),

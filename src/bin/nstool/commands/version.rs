@@ -1,6 +1,7 @@
 //! `nstool version`: which nstool this is, and which kernel interfaces it finds.
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use nstool::discover::Scope;
 use nstool::model::Snapshot;
@@ -29,9 +30,12 @@ pub(crate) struct Args {
 }
 
 /// The version, the commit where the build was told of it in NSTOOL_COMMIT, and the features.
-pub(crate) fn text() -> String {
-    let commit = option_env!("NSTOOL_COMMIT").map(|commit| format!("{commit}, ")).unwrap_or_default();
-    format!("{} ({commit}+cli)", env!("CARGO_PKG_VERSION"))
+pub(crate) fn text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let commit = option_env!("NSTOOL_COMMIT").map(|commit| format!("{commit}, ")).unwrap_or_default();
+        format!("{} ({commit}+cli)", env!("CARGO_PKG_VERSION"))
+    })
 }
 
 static COLUMNS: [Column<&'static Interface>; 4] = [

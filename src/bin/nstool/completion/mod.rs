@@ -16,8 +16,11 @@ use self::values::Candidate;
 /// A verb's columns: names and what they show.
 pub(crate) type Columns = fn() -> Vec<(&'static str, &'static str)>;
 
-/// Where the values of a name come from; they are given what stands before the cursor.
-const SOURCES: &[(&str, fn(&str) -> Vec<Candidate>)] = &[
+/// Gives candidates for what stands before the cursor; it may give others too.
+type Values = fn(&str) -> Vec<Candidate>;
+
+/// Where the values of a name come from.
+const SOURCES: &[(&str, Values)] = &[
     ("TARGET", values::targets),
     ("TARGET2", values::targets),
     ("PID", values::processes),
@@ -73,12 +76,8 @@ fn with_source(argument: Arg, columns: Option<Columns>) -> Arg {
     if let Some((_, hint)) = path {
         return argument.value_hint(*hint);
     }
-    let source = Source { names, columns };
-    if source.names.iter().any(|name| source.of(name).is_some()) {
-        argument.add(ArgValueCompleter::new(source))
-    } else {
-        argument
-    }
+    let known = |name: &String| named(name).is_some() || name == COLUMNS && columns.is_some();
+    if names.iter().any(known) { argument.add(ArgValueCompleter::new(Source { names, columns })) } else { argument }
 }
 
 /// Where the values of one option come from.
@@ -89,15 +88,17 @@ struct Source {
 }
 
 impl Source {
-    /// Returns what gives the candidates for a value of this name.
-    fn of(&self, name: &str) -> Option<Box<dyn Fn(&str) -> Vec<Candidate>>> {
-        if name == COLUMNS {
-            let columns = self.columns?;
-            return Some(Box::new(move |current| values::columns(&columns(), current)));
+    fn candidates(&self, name: &str, current: &str) -> Vec<Candidate> {
+        match (named(name), self.columns) {
+            (Some(values), _) => values(current),
+            (None, Some(columns)) if name == COLUMNS => values::columns(&columns(), current),
+            _ => Vec::new(),
         }
-        let source = SOURCES.iter().find(|(of, _)| *of == name).map(|(_, source)| *source)?;
-        Some(Box::new(source))
     }
+}
+
+fn named(name: &str) -> Option<Values> {
+    SOURCES.iter().find(|(of, _)| *of == name).map(|(_, values)| *values)
 }
 
 impl ValueCompleter for Source {
@@ -106,8 +107,10 @@ impl ValueCompleter for Source {
     }
 
     fn complete_at(&self, place: usize, current: &OsStr) -> Vec<CompletionCandidate> {
-        let name = self.names.get(place).or(self.names.last());
+        let name = self.names.get(place).or(self.names.last()).map(String::as_str);
         let (Some(name), Some(current)) = (name, current.to_str()) else { return Vec::new() };
+        // Beside a process, a namespace is a target like any other.
+        let name = if name == "NS" && self.names.len() > 1 { "TARGET" } else { name };
         // A namespace file is a target too.
         if name == "PATH"
             || (name == "CMD" || name == "COMMAND") && place > 0
@@ -115,8 +118,7 @@ impl ValueCompleter for Source {
         {
             return clap_complete::PathCompleter::any().complete(OsStr::new(current));
         }
-        let candidates = self.of(name).map(|source| source(current)).unwrap_or_default();
-        candidates
+        self.candidates(name, current)
             .into_iter()
             .filter(|candidate| candidate.value.starts_with(current))
             .map(|candidate| CompletionCandidate::new(candidate.value).help(Some(candidate.help.into())))

@@ -185,6 +185,24 @@ impl<R> Listing<'_, R> {
 }
 
 /// Returns a cell as text that is safe to print.
+/// Returns a small table whose columns are not known beforehand; the first line is the header.
+pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    for line in lines {
+        table.add_row(line);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP as u16));
+    }
+    let mut out = String::new();
+    for (number, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        let _ = if number == 0 && terminal.color { writeln!(out, "{}", line.bold()) } else { writeln!(out, "{line}") };
+    }
+    out
+}
+
 fn shown(cell: &Cell<'_>, separator: &str) -> String {
     match cell {
         Cell::Empty => String::new(),

@@ -3,6 +3,8 @@
 pub(crate) mod columns;
 pub(crate) mod hidden;
 pub(crate) mod listing;
+pub(crate) mod page;
+pub(crate) mod quote;
 pub(crate) mod report;
 
 use std::io::{self, IsTerminal, Write};

@@ -221,7 +221,7 @@ fn describe(holder: &Holder, snapshot: &Snapshot) -> Vec<u8> {
     let kind = |id: &NamespaceId| snapshot.namespace(*id).map_or("namespace", |namespace| namespace.kind.name());
     let text = match holder {
         Holder::Thread { pid, tid } => format!("thread {tid} of {pid}"),
-        Holder::ForChildren { pid } => format!("future children of {pid}"),
+        Holder::ForChildren { pid, .. } => format!("future children of {pid}"),
         Holder::Descriptor { pid, fd } => format!("fd {fd} of {pid}"),
         Holder::Pidfd { pid, fd } => format!("pidfd {fd} of {pid}"),
         Holder::Socket { pid, fd } => format!("socket {fd} of {pid}"),
@@ -230,6 +230,8 @@ fn describe(holder: &Holder, snapshot: &Snapshot) -> Vec<u8> {
             let place = format!(" in mnt {mount_namespace}");
             return [b"mount ", mount_point.as_slice(), place.as_bytes()].concat();
         }
+        Holder::Filesystem { mount_point, .. } => return [b"procfs on ", mount_point.as_slice()].concat(),
+        Holder::OpenFile { pid, fd, .. } => format!("open file {fd} of {pid}"),
         Holder::Child(id) => format!("its child {id}"),
         Holder::Owned(id) => format!("{} {id} that it owns", kind(id)),
         other => printable(format!("{other:?}").as_bytes()).into_owned(),

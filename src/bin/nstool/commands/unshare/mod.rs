@@ -223,10 +223,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     let program = Program::new(&request.command, &request::environment(args))?;
     let verbose = args.verbose;
-    let mut observer = |event: Event<'_>| {
-        if verbose {
-            tell(event);
-        }
+    let mut observer = |event: Event<'_>| match event {
+        Event::Ignored(pid, signal) => report::note(
+            &format!(
+                "the command is PID 1 and has no handler for signal {signal}, so it ignores it (pid_namespaces(7)): \
+                     --init passes signals on; `kill -KILL {pid}` ends it now"
+            ),
+            terminal,
+        ),
+        event if verbose => tell(&event),
+        _ => {}
     };
     match apply(&request, &plan, program, &mut observer) {
         Ok(ending) => ending.mirror(),
@@ -246,12 +252,13 @@ fn refuse(error: Error, terminal: &Terminal) -> Result<ExitCode> {
     Ok(ExitCode::from(2))
 }
 
-fn tell(event: Event<'_>) {
+fn tell(event: &Event<'_>) {
     let line = match event {
         Event::Child(pid) => format!("child: pid {pid}\n"),
         Event::Done(action) => format!("done: {action}\n"),
         Event::Reaped(pid, Ending::Exited(status)) => format!("init: reaped {pid} (exit {status})\n"),
         Event::Reaped(pid, Ending::Signaled(signal)) => format!("init: reaped {pid} (signal {signal})\n"),
+        Event::Ignored(..) => return,
     };
     // If nobody can read it, there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());

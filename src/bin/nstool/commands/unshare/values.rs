@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use nix::unistd::{Group, User};
+use nstool::CapabilitySet;
+use nstool::create::Propagation;
 use nstool::create::idmap::parse_id;
-use nstool::create::{Propagation, capability};
 
 /// A namespace's file, or none.
 #[derive(Clone, Debug)]
@@ -121,5 +122,5 @@ pub(super) fn capabilities(text: &str) -> Result<u64, String> {
     if text.eq_ignore_ascii_case("all") {
         return Ok(u64::MAX);
     }
-    capability(text).map(|number| 1 << number).ok_or_else(|| format!("there is no capability {text}"))
+    CapabilitySet::named(text).map(|set| set.0).ok_or_else(|| format!("there is no capability {text}"))
 }

@@ -1,0 +1,133 @@
+//! `nstool why`: what keeps a namespace alive, and what to release.
+
+mod process;
+mod rows;
+
+use std::process::ExitCode;
+
+use nstool::discover::Scope;
+use nstool::model::{Holder, Snapshot, Subject};
+use nstool::query::why::{self, Explanation};
+use nstool::target::{Resolved, Target};
+use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, Pid, Result};
+
+pub(super) use self::rows::describe;
+use crate::render::{self, Terminal, hidden, report};
+
+/// Say everything that keeps a namespace alive, and what to release.
+///
+/// Processes and threads in it, descriptors of its file, sockets, bind mounts in every mount namespace, mounted procfs,
+/// open files that show it, pidfds, child and owned namespaces: each with its process or place and the command that
+/// releases it. What holds a holder stands below it. For a process: all its namespaces, and which of them go away with it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nstool why net:blue            why the network namespace blue is still there
+  nstool why ns:4026532201       any namespace, by its inode
+  nstool why /run/netns/blue     or by a path of its file
+  nstool why 4711                the namespaces of process 4711, and which of them only it keeps
+
+Exit status: 0, or 1 if the target does not exist or cannot be read.")]
+pub(crate) struct Args {
+    /// PID, PID:INODE, self, ns:INODE, a path of a namespace file, or net:NAME
+    #[arg(value_name = "TARGET")]
+    target: Target,
+
+    /// List every process, not only the first twenty of each namespace, and what may hold it even if processes do
+    #[arg(short = 'a', long)]
+    all: bool,
+
+    /// As JSON
+    #[arg(short = 'J', long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
+    // An inode is looked up in the scan itself: that sees more places than the search for a target, and is needed anyway.
+    if let Target::Namespace { ino, kind } = args.target {
+        let snapshot = Snapshot::capture(&scope(kind))?;
+        let found = snapshot.namespace_by_inode(ino).filter(|found| kind.is_none_or(|kind| kind == found.kind));
+        let id = found.map(|found| found.id).ok_or_else(|| not_found(&args.target, &snapshot))?;
+        explain(args, snapshot, id, terminal)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match args.target.resolve()? {
+        Resolved::Process(process) => process::run(args, &process, terminal)?,
+        Resolved::Namespace(namespace) => {
+            // Our own descriptor holds it meanwhile, so the inode in the snapshot means the same namespace.
+            let snapshot = Snapshot::capture(&scope(Some(namespace.kind())))?;
+            explain(args, snapshot, namespace.id(), terminal)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
+    let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
+    snapshot.describe(explanation.pids())?;
+    print(args, &explanation, &snapshot, terminal)
+}
+
+/// Says that a namespace is not there, or why it may be there and out of reach: what holds it need not lead to it.
+fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
+    let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
+    let suspects: Vec<_> = snapshot
+        .suspects()
+        .iter()
+        .filter(|suspect| !opened_by_us(&suspect.holder))
+        .map(|suspect| format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind))
+        .collect();
+    let error = if suspects.is_empty() {
+        error
+    } else {
+        error.because(format!(
+            "nothing leads to it, but these keep namespaces that cannot be told:{}",
+            suspects.concat()
+        ))
+    };
+    match snapshot.hidden().count(Subject::Process) {
+        0 => error.with_hint("`nstool ls` lists the namespaces that are there"),
+        hidden => {
+            let advice = if rustix::process::geteuid().is_root() { "" } else { ": run nstool as root to see theirs" };
+            let what = if hidden == 1 { "1 process".to_owned() } else { format!("{hidden} processes") };
+            error.with_hint(format!("the namespaces of {what} could not be read{advice}"))
+        }
+    }
+}
+
+fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: &Terminal) -> Result<()> {
+    if args.json {
+        return render::print_json(&rows::json(explanation, snapshot));
+    }
+    render::print(&rows::table(explanation, snapshot, args.all, terminal))?;
+    if !explanation.is_explained() {
+        let unseen = explanation.unseen().join(", ");
+        report::note(&format!("nothing visible keeps it; what cannot be seen from user space: {unseen}"), terminal);
+    }
+    hidden::say(snapshot, terminal);
+    Ok(())
+}
+
+/// Returns what to look at: the kind itself and, as bind mounts live there, mount namespaces; a user namespace owns all
+/// sorts.
+fn scope(kind: Option<NamespaceKind>) -> Scope {
+    let mut scope = Scope::holders();
+    scope.kinds = match kind {
+        None | Some(NamespaceKind::User) => KindSet::ALL,
+        Some(kind) => KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt),
+    };
+    scope
+}
+
+/// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
+/// close-on-exec flag, and counts.
+pub(super) fn opened_by_us(holder: &Holder) -> bool {
+    let (Holder::Descriptor { pid, fd } | Holder::Pidfd { pid, fd } | Holder::OpenFile { pid, fd, .. }) = holder else {
+        return false;
+    };
+    *pid == std::process::id() as Pid
+        && std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).is_ok_and(|text| {
+            let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+            flags.is_some_and(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() != 0)
+        })
+}

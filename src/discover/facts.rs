@@ -1,0 +1,179 @@
+//! Everything about one process, or about two side by side, without looking at the rest of the machine.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::OFlags;
+
+use super::{MountTables, reach};
+use crate::capability::CapabilitySet;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kind::{NamespaceKind, NamespaceLink};
+use crate::model::{
+    Capabilities, CgroupEntry, ClockOffsets, Level, Membership, Observed, PairFacts, ProcessFacts, Why,
+};
+use crate::proc::status::Status;
+use crate::proc::{cmdline, idmap, lines, read_to_end, stat};
+use crate::sys::nsfs;
+use crate::target::{PinnedNamespace, PinnedProcess};
+
+impl ProcessFacts {
+    /// Reads a process that was pinned.
+    ///
+    /// # Errors
+    /// It has ended, or there is no `/proc` of our pid namespace.
+    pub fn read(process: &PinnedProcess) -> Result<Self> {
+        let cannot = |error| process.cannot("read the status", error);
+        let text = process.read("status").map_err(cannot)?;
+        let status = Status::new(&text);
+        let malformed = || Error::new(ErrorKind::System, format!("malformed status of process {}", process.pid()));
+        let stat_text = process.read("stat").map_err(cannot)?;
+        let stat = stat::parse(&stat_text).ok_or_else(malformed)?;
+        let set = |key| CapabilitySet(status.mask(key).unwrap_or_default());
+        let number = |key| std::str::from_utf8(status.field(key)?).ok()?.parse::<u32>().ok();
+        let namespaces = memberships(process);
+        let pid = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
+        let our_user_namespace = rustix::fs::stat("/proc/self/ns/user").map_or(0, |stat| stat.st_ino);
+        let user = namespaces[NamespaceKind::User as usize].id;
+        let link = |name: &str| observe(process.read_link(name));
+        let facts = Self {
+            pid: process.pid(),
+            command: process.read("cmdline").ok().and_then(|text| cmdline::join(&text)).unwrap_or(stat.comm),
+            state: stat.state,
+            parent: stat.parent,
+            threads: stat.threads,
+            uids: status.uids().ok_or_else(malformed)?,
+            gids: status.gids().ok_or_else(malformed)?,
+            groups: status
+                .field("Groups")
+                .and_then(|groups| std::str::from_utf8(groups).ok())
+                .map(|groups| groups.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect())
+                .unwrap_or_default(),
+            ns_pids: status.ns_pids().unwrap_or_default(),
+            namespaces,
+            pid_levels: pid.map(levels).unwrap_or_default(),
+            capabilities: Capabilities {
+                effective: set("CapEff"),
+                permitted: set("CapPrm"),
+                inheritable: set("CapInh"),
+                bounding: set("CapBnd"),
+                ambient: set("CapAmb"),
+            },
+            no_new_privs: number("NoNewPrivs").map(|number| number != 0),
+            seccomp: number("Seccomp"),
+            shares_our_user_namespace: user.known().is_some_and(|id| id.ino == our_user_namespace),
+            uid_map: observe(process.read("uid_map")).map(|text| idmap::parse(&text)),
+            gid_map: observe(process.read("gid_map")).map(|text| idmap::parse(&text)),
+            setgroups: observe(process.read("setgroups")).map(|text| text.trim_ascii() == b"allow"),
+            clocks: clocks(process),
+            cgroups: process.read("cgroup").map(|text| lines::cgroups(&text)).unwrap_or_default(),
+            root: link("root"),
+            cwd: link("cwd"),
+            executable: link("exe"),
+            limits: process.read("limits").map(|text| lines::limits(&text)).unwrap_or_default(),
+        };
+        // Everything above was read through one directory of procfs, which answers for no other process.
+        process.verify()?;
+        Ok(facts)
+    }
+}
+
+fn observe<T>(result: io::Result<T>) -> Observed<T> {
+    match result {
+        Ok(value) => Observed::Known(value),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ESRCH) => Observed::Gone,
+            errno => Observed::Hidden(Why::of_errno(errno.unwrap_or_default())),
+        },
+    }
+}
+
+fn memberships(process: &PinnedProcess) -> Vec<Membership> {
+    let one = |kind| match process.namespace(NamespaceLink::Own(kind)) {
+        Ok(namespace) => Membership::of(&namespace),
+        Err(error) => Membership { kind, id: observe(Err(error)), owners: Vec::new() },
+    };
+    NamespaceKind::ALL.into_iter().map(one).collect()
+}
+
+impl Membership {
+    /// Reads what a single namespace belongs to.
+    pub fn of(namespace: &PinnedNamespace) -> Self {
+        let kind = namespace.kind();
+        let owners = if kind == NamespaceKind::User {
+            namespace.levels()
+        } else {
+            namespace.owner().map(levels).unwrap_or_default()
+        };
+        Self { kind, id: Observed::Known(namespace.id()), owners }
+    }
+}
+
+impl PinnedNamespace {
+    /// Returns a user or pid namespace and those above it, up to the highest that we may see.
+    pub fn levels(&self) -> Vec<Level> {
+        self.as_fd().try_clone_to_owned().and_then(Self::new).map(levels).unwrap_or_default()
+    }
+}
+
+/// Climbs from a user or pid namespace to the highest that we may see.
+fn levels(start: PinnedNamespace) -> Vec<Level> {
+    let mut levels = Vec::new();
+    let mut here = Some(start);
+    while let Some(namespace) = here {
+        let is_user = namespace.kind() == NamespaceKind::User;
+        let creator = if is_user { nsfs::owner_uid(namespace.as_fd()).ok() } else { None };
+        levels.push(Level { id: namespace.id(), creator });
+        // EPERM: there is none, or it lies outside our own (ioctl_nsfs(2)).
+        here = namespace.parent().ok();
+    }
+    levels
+}
+
+/// Reads the offsets of the clocks. The file shows those that the process's children will have (time_namespaces(7)), so
+/// it tells of the process itself only where both are the same.
+fn clocks(process: &PinnedProcess) -> Observed<ClockOffsets> {
+    let kind = NamespaceKind::Time;
+    let id = |link| process.namespace(link).map(|namespace| namespace.id());
+    match (id(NamespaceLink::Own(kind)), id(NamespaceLink::ForChildren(kind))) {
+        (Ok(own), Ok(children)) if own == children => match process.read("timens_offsets") {
+            Ok(text) => lines::clock_offsets(&text).map_or(Observed::Hidden(Why::Unsupported), Observed::Known),
+            Err(error) => observe(Err(error)),
+        },
+        (Ok(_), Ok(_)) => Observed::Hidden(Why::Unreachable),
+        (Err(error), _) | (_, Err(error)) => observe(Err(error)),
+    }
+}
+
+impl PairFacts {
+    /// Reads what concerns two processes together, for kinds in which they differ. What cannot be read is left out.
+    pub fn read(first: &PinnedProcess, second: &PinnedProcess, differs: impl Fn(NamespaceKind) -> bool) -> Self {
+        let mut pair = Self::default();
+        if differs(NamespaceKind::Cgroup) {
+            pair.cgroup_of_second = cgroup_seen_by(first, second);
+            pair.cgroup_of_first = cgroup_seen_by(second, first);
+        }
+        if differs(NamespaceKind::Mnt) {
+            let mount_namespace =
+                |process: &PinnedProcess| process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok();
+            if let (Some(a), Some(b)) = (mount_namespace(first), mount_namespace(second)) {
+                let found = MountTables::of(&[a.as_fd(), b.as_fd()]).ok();
+                pair.mount_tables = found.and_then(|found| found.tables.try_into().ok());
+            }
+        }
+        pair
+    }
+}
+
+/// Reads a process's cgroups from within the cgroup namespace of another: the paths begin at that one's root.
+fn cgroup_seen_by(viewer: &PinnedProcess, seen: &PinnedProcess) -> Option<Vec<CgroupEntry>> {
+    let kind = NamespaceKind::Cgroup;
+    let namespace = viewer.namespace(NamespaceLink::Own(kind)).ok()?;
+    let file = seen.open_file("cgroup", OFlags::RDONLY).ok()?;
+    let read = || {
+        let mut text = Vec::new();
+        read_to_end(file.as_fd(), &mut text)?;
+        Ok(lines::cgroups(&text))
+    };
+    reach::within(namespace.as_fd(), kind, read).ok()
+}

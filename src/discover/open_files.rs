@@ -1,0 +1,192 @@
+//! Open files that hold a namespace without being its file, and whatever a process has open on mounts of others.
+//!
+//! Measured on Linux 6.18: an open `/proc/PID/mountinfo` keeps the mount namespace it shows, a file below `/proc/PID/net`
+//! the network namespace, a file of a control group the cgroup namespace of whoever opened it, a directory or file of an
+//! ended process below `/proc` its pid namespace. A file that is open on a mount, a working directory or a root keeps the
+//! mount and its device busy, but not the mount namespace.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
+
+use super::worker::{Visit, Worker};
+use crate::id::Pid;
+use crate::kind::NamespaceKind;
+use crate::model::{Holder, Suspect, UsedBy};
+use crate::proc::status::Status;
+use crate::proc::{PROC_SUPER_MAGIC, mountinfo, numbers_in};
+use crate::sys::pidfd;
+
+/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of statfs(2).
+const CGROUP_MAGICS: [u64; 2] = [0x27_e0eb, 0x6367_7270];
+
+/// STATX_MNT_ID_UNIQUE, since Linux 6.8; older kernels pass over the bit.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
+/// What the processes have open, to be judged when all namespaces and mounts are known.
+#[derive(Default)]
+pub(super) struct OpenFiles {
+    pub(super) suspects: Vec<Suspect>,
+    /// Everything open, by the id of its mount.
+    pub(super) on_mounts: Vec<OnMount>,
+    /// Open mountinfo files, by the id of the first mount they show.
+    pub(super) mount_lists: Vec<(u32, Holder)>,
+    /// Open files below `/proc/PID/net`.
+    pub(super) net_files: Vec<NetFile>,
+}
+
+/// Something open on a mount.
+pub(super) struct OnMount {
+    pub(super) mount: u64,
+    pub(super) pid: Pid,
+    pub(super) by: UsedBy,
+}
+
+/// An open file below `/proc/PID/net`; each network namespace has its own inodes there.
+pub(super) struct NetFile {
+    /// The path below `net/`.
+    pub(super) name: Vec<u8>,
+    pub(super) ino: u64,
+    pub(super) holder: Holder,
+}
+
+impl OpenFiles {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.suspects.extend(other.suspects);
+        self.on_mounts.extend(other.on_mounts);
+        self.mount_lists.extend(other.mount_lists);
+        self.net_files.extend(other.net_files);
+    }
+}
+
+/// Looks at the directories, the executable and every descriptor of one process.
+pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
+    let (pid, path) = (visit.process.pid, visit.process.proc_path());
+    // What cannot be read here was counted when the namespaces and descriptors of the process were.
+    for (name, by) in [("cwd", UsedBy::WorkingDirectory), ("root", UsedBy::Root), ("exe", UsedBy::Executable)] {
+        if let Ok(stat) = examine(worker.proc, &format!("{path}/{name}")) {
+            worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by });
+        }
+    }
+    let Ok(directory) = worker.proc.open_at(&format!("{path}/fd"), OFlags::RDONLY | OFlags::DIRECTORY) else { return };
+    for fd in numbers_in(directory.as_fd()).unwrap_or_default() {
+        if Some(pid) == worker.me && !worker.inherited.contains(&fd) {
+            continue;
+        }
+        let Ok(stat) = examine(&directory, &fd.to_string()) else { continue };
+        let file_type = FileType::from_raw_mode(stat.stx_mode.into());
+        if matches!(file_type, FileType::Socket | FileType::Fifo) {
+            continue;
+        }
+        worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by: UsedBy::Descriptor(fd) });
+        match magic(worker, &directory, fd, &stat) {
+            Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, &directory, fd, &stat),
+            Some(magic) if CGROUP_MAGICS.contains(&magic) && file_type == FileType::RegularFile => {
+                let Ok(path) = link(&directory, fd) else { continue };
+                // Which cgroup namespace it was opened in shows nowhere.
+                suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, fd, path });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Examines what a link of /proc leads to, without waiting for a file server that is gone.
+fn examine(directory: impl AsFd, path: &str) -> rustix::io::Result<Statx> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | MNT_ID_UNIQUE;
+    rustix::fs::statx(directory, path, AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, wanted)
+}
+
+fn link(directory: &OwnedFd, fd: RawFd) -> rustix::io::Result<Vec<u8>> {
+    Ok(rustix::fs::readlinkat(directory, fd.to_string(), Vec::new())?.into_bytes())
+}
+
+/// Returns the magic number of the filesystem, which is asked once per device.
+fn magic(worker: &mut Worker<'_>, directory: &OwnedFd, fd: RawFd, stat: &Statx) -> Option<u64> {
+    // Pseudo filesystems have no device, which is major 0.
+    if stat.stx_dev_major != 0 {
+        return None;
+    }
+    if let Some(magic) = worker.magics.get(&stat.stx_dev_minor) {
+        return Some(*magic);
+    }
+    let file = rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let again = rustix::fs::fstat(&file).ok()?;
+    // It may have become another file since.
+    if rustix::fs::minor(again.st_dev) != stat.stx_dev_minor {
+        return None;
+    }
+    let magic = rustix::fs::fstatfs(&file).ok()?.f_type as u64;
+    worker.magics.insert(stat.stx_dev_minor, magic);
+    Some(magic)
+}
+
+/// Judges a file of procfs by the end of its path, `…/PID/mountinfo`.
+fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd, stat: &Statx) {
+    let Ok(path) = link(directory, fd) else { return };
+    let holder = Holder::OpenFile { pid: visit.process.pid, fd, path: path.clone() };
+    let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let is_regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
+    let net = components.iter().rposition(|component| *component == b"net");
+    match (components.last(), net) {
+        (Some(&b"mountinfo"), _) if is_regular => match first_mount(visit, fd) {
+            Some(mount) => worker.open_files().mount_lists.push((mount, holder)),
+            None => suspect(worker, NamespaceKind::Mnt, holder),
+        },
+        // These show no ids by which to tell whose mounts they are.
+        (Some(&(b"mounts" | b"mountstats")), _) if is_regular => suspect(worker, NamespaceKind::Mnt, holder),
+        (_, Some(net)) if is_regular => {
+            let name = components[net + 1..].join(&b'/');
+            worker.open_files().net_files.push(NetFile { name, ino: stat.stx_ino, holder });
+        }
+        _ if is_of_an_ended_process(worker, &components) => suspect(worker, NamespaceKind::Pid, holder),
+        _ => {}
+    }
+}
+
+/// Reads the first id of an open mountinfo file, through a duplicate and without moving its position.
+fn first_mount(visit: &Visit, fd: RawFd) -> Option<u32> {
+    let file = pidfd::getfd(visit.pidfd.as_ref()?.as_fd(), fd)?.ok()?;
+    let mut start = [0u8; 4096];
+    let count = rustix::io::pread(&file, &mut start, 0).ok()?;
+    let line = start[..count].split(|byte| *byte == b'\n').next()?;
+    mountinfo::parse_line(line).map(|mount| mount.id)
+}
+
+/// Tells whether a path of procfs leads through the directory of a process that is no more. Its open files still hold
+/// its number, and with it the pid namespace; which one, nothing tells any more.
+fn is_of_an_ended_process(worker: &Worker<'_>, components: &[&[u8]]) -> bool {
+    let pid = components.iter().find_map(|component| crate::target::parse_pid(std::str::from_utf8(component).ok()?));
+    pid.is_some_and(|pid| {
+        let there = rustix::fs::statat(worker.proc, pid.to_string(), AtFlags::empty());
+        matches!(there, Err(rustix::io::Errno::NOENT))
+    })
+}
+
+fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
+    if worker.scope.kinds.contains(kind) {
+        worker.open_files().suspects.push(Suspect { kind, holder });
+    }
+}
+
+/// A pidfd whose process has ended: as long as it is a zombie its namespace can still be read, afterwards nothing tells.
+pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
+    let holder = Holder::Pidfd { pid: visit.process.pid, fd };
+    let zombie = || -> io::Result<Option<OwnedFd>> {
+        let mut text = Vec::new();
+        worker.proc.read(visit.process.pid, &format!("fdinfo/{fd}"), &mut text)?;
+        let number = Status::new(&text).field("Pid").and_then(|pid| std::str::from_utf8(pid).ok());
+        let Some(pid) = number.and_then(crate::target::parse_pid) else { return Ok(None) };
+        worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY).map(Some)
+    };
+    match zombie() {
+        Ok(Some(namespace)) => {
+            if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
+                worker.hold(place, holder);
+            }
+        }
+        Ok(None) => suspect(worker, NamespaceKind::Pid, holder),
+        Err(_) => {}
+    }
+}

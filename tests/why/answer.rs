@@ -1,0 +1,254 @@
+//! What `why` says, and what it says does not keep a namespace.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::world;
+use crate::common::handle::Handle;
+use crate::common::{Helper, eventually, inode_of, nstool, run, stage, stdout_of, try_eventually};
+
+fn why(target: &str) -> Value {
+    serde_json::from_str(&stdout_of(run(&["why", "--json", target]))).unwrap()
+}
+
+/// Asks until the answer is as expected: other tests' nstool hold every namespace while they look around.
+#[track_caller]
+fn why_until(target: &str, expected: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let found = try_eventually(|| {
+        last = why(target);
+        expected(&last).then(|| last.clone())
+    });
+    found.unwrap_or_else(|| panic!("it never was as expected: {last}"))
+}
+
+fn sleeper(wrapper: &[&str]) -> Helper {
+    Helper::shell(wrapper, "echo; exec sleep infinity")
+}
+
+/// A process that has a file open, until it is dropped.
+struct Keeper(Child);
+
+impl Keeper {
+    fn of(file: impl Into<Stdio>) -> Self {
+        Self(Command::new("sleep").arg("infinity").stdin(file).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn kinds_of(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn filesystems_but_procfs_and_files_inside_do_not_keep_a_namespace() {
+    crate::need_root!();
+    let own = world::open("/proc/self/ns/net");
+    if Handle::of(own).is_none() {
+        return crate::common::skip("needs file handles of namespaces (Linux 6.18)");
+    }
+    for (kind, script) in
+        [("net", "mount -t sysfs s /mnt"), ("ipc", "mount -t mqueue m /mnt"), ("cgroup", "mount -t cgroup2 c /mnt")]
+    {
+        // Mounted from within the namespace, and held by a descriptor on the mount.
+        let script = format!("{script} && echo && exec sleep infinity");
+        let inner = Helper::shell(&["unshare", "--mount", &format!("--{kind}")], &script);
+        if inner.said.is_empty() && std::fs::metadata(format!("/proc/{}/root/mnt", inner.pid())).is_err() {
+            continue;
+        }
+        let handle = Handle::of(world::open(format!("/proc/{}/ns/{kind}", inner.pid()))).unwrap();
+        let mount = Keeper::of(File::open(format!("/proc/{}/root/mnt", inner.pid())).unwrap());
+        drop(inner);
+        assert!(handle.wait_until_gone(), "{kind}: kept by its filesystem");
+        drop(mount);
+    }
+    for path in ["root", "root/etc/passwd", "cwd", "exe"] {
+        let inner = sleeper(&["unshare", "--mount"]);
+        let handle = Handle::of(world::open(format!("/proc/{}/ns/mnt", inner.pid()))).unwrap();
+        let file = File::open(format!("/proc/{}/{path}", inner.pid())).unwrap();
+        drop(inner);
+        assert!(handle.wait_until_gone(), "kept by {path}");
+        drop(file);
+    }
+}
+
+#[test]
+fn who_has_files_open_inside_is_said_apart() {
+    crate::need_root!();
+    let script = "mount -t tmpfs t /mnt && touch /mnt/f && echo && exec sleep infinity";
+    let inner = Helper::shell(&["unshare", "--mount"], script);
+    let user = Keeper::of(File::open(format!("/proc/{}/root/mnt/f", inner.pid())).unwrap());
+    let keeper = Keeper::of(world::open(format!("/proc/{}/ns/mnt", inner.pid())));
+    let ino = inode_of(inner.pid(), "mnt");
+    drop(inner);
+    let answer = why_until(&format!("ns:{ino}"), |answer| kinds_of(&answer["kept_by"]) == ["descriptor"]);
+    assert_eq!(answer["kept_by"][0]["pid"], keeper.0.id());
+    let uses = answer["open_from_outside"].as_array().unwrap();
+    assert!(
+        uses.iter().any(|entry| entry["pid"] == user.0.id() && entry["mount_point"] == "/mnt" && entry["fd"] == 0),
+        "{answer}"
+    );
+    let text = stdout_of(run(&["why", &format!("ns:{ino}")]));
+    assert!(text.contains(&format!("/mnt: descriptor 0 of process {}", user.0.id())), "{text}");
+}
+
+#[test]
+fn a_holder_of_a_holder_stands_below_it() {
+    crate::need_root!();
+    let inner = sleeper(&["unshare", "--user", "--map-root-user", "--net"]);
+    let keeper = Keeper::of(world::open(format!("/proc/{}/ns/net", inner.pid())));
+    let (user, net) = (inode_of(inner.pid(), "user"), inode_of(inner.pid(), "net"));
+    drop(inner);
+    let alone = |list: &Value| list.as_array().is_some_and(|list| list.len() == 1);
+    let answer = why_until(&format!("ns:{user}"), |answer| {
+        kinds_of(&answer["kept_by"]) == ["owned"] && alone(&answer["kept_by"][0]["kept_by"])
+    });
+    assert_eq!((&answer["kept_by"][0]["ns"], &answer["kept_by"][0]["type"]), (&net.into(), &"net".into()));
+    let below = &answer["kept_by"][0]["kept_by"][0];
+    assert_eq!((&below["pid"], &below["release"]), (&keeper.0.id().into(), &format!("kill {}", keeper.0.id()).into()));
+    let text = stdout_of(run(&["why", &format!("ns:{user}")]));
+    assert!(text.contains(&format!("─net namespace {net}, which it owns")), "{text}");
+    // Other tests' nstool may stand beside it.
+    assert!(text.contains(&format!("─descriptor 0 of process {}", keeper.0.id())), "{text}");
+}
+
+#[test]
+fn a_hostile_mount_point_is_quoted_for_the_shell() {
+    crate::need_root!();
+    crate::need!("bash");
+    let directory = std::env::temp_dir().join(format!("nstool-why-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let place = format!("{}/it's \u{1b}[2J; reboot", directory.to_str().unwrap());
+    File::create(&place).unwrap();
+    let script = "mount --make-rprivate / && mount --bind /proc/self/ns/net \"$0\" && echo && exec sleep infinity";
+    let inner = Helper::start("unshare", &["--net", "--mount", "sh", "-c", script, &place]);
+    let answer = why(&format!("/proc/{}/ns/net", inner.pid()));
+    let mount = answer["kept_by"].as_array().unwrap().iter().find(|entry| entry["kind"] == "bind_mount").unwrap();
+    assert_eq!((&mount["mount_point"], &mount["ours"]), (&place.as_str().into(), &false.into()));
+    let text = stdout_of(run(&["why", &format!("/proc/{}/ns/net", inner.pid())]));
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    // What it says is what releases it.
+    let command = mount["release"].as_str().unwrap();
+    assert!(!command.contains('\u{1b}'), "{command:?}");
+    assert!(Command::new("bash").args(["-c", command]).status().unwrap().success(), "{command}");
+    let left = why(&format!("/proc/{}/ns/net", inner.pid()));
+    assert!(!kinds_of(&left["kept_by"]).contains(&"bind_mount"), "{left}");
+    drop(inner);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_processes_namespaces_that_only_it_keeps_are_told() {
+    crate::need_root!();
+    let inner = sleeper(&["unshare", "--user", "--map-root-user", "--net", "--uts"]);
+    let keeper = Keeper::of(world::open(format!("/proc/{}/ns/uts", inner.pid())));
+    let alone = |answer: &Value| {
+        ["net", "uts", "user", "ipc"].map(|kind| {
+            let list = answer["namespaces"].as_array().unwrap();
+            list.iter().find(|entry| entry["link"] == kind).unwrap()["only_this_process"].as_bool().unwrap()
+        })
+    };
+    // The descriptor keeps uts, and with it the user namespace that owns it.
+    why_until(&inner.pid().to_string(), |answer| alone(answer) == [true, false, false, false]);
+    drop(keeper);
+    why_until(&inner.pid().to_string(), |answer| alone(answer) == [true, true, true, false]);
+    let text = stdout_of(run(&["why", &inner.pid().to_string()]));
+    assert!(text.contains("others as well"), "{text}");
+}
+
+#[test]
+fn a_zombie_points_to_its_parent() {
+    crate::need_root!();
+    // In a user namespace of its own it keeps that until it is reaped.
+    let parent = Helper::shell(&[], "unshare --user sleep 0 & echo $!; exec sleep infinity");
+    let pid: i32 = parent.said.parse().unwrap();
+    eventually(|| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ").then_some(()));
+    let answer = why(&format!("/proc/{pid}/ns/user"));
+    let zombie = &answer["kept_by"][0];
+    assert_eq!((&zombie["kind"], &zombie["pid"]), (&"zombie".into(), &pid.into()), "{answer}");
+    assert_eq!(zombie["release"], format!("kill {}", parent.pid()));
+}
+
+#[test]
+fn an_initial_namespace_is_kept_by_the_kernel() {
+    let uts = inode_of(std::process::id() as i32, "uts");
+    let answer = why(&format!("ns:{uts}"));
+    if answer["namespace"]["initial"] == false {
+        return crate::common::skip("needs to run in the initial uts namespace");
+    }
+    assert_eq!(answer["explained"], true);
+    let text = stdout_of(run(&["why", &format!("uts:[{uts}]")]));
+    assert!(text.contains("the kernel: it is there as long as the machine runs"), "{text}");
+    assert!(!text.contains("kill"), "{text}");
+}
+
+#[test]
+fn what_nstool_was_started_with_counts_and_what_it_opened_does_not() {
+    crate::need_root!();
+    let inner = sleeper(&["unshare", "--net"]);
+    let path = format!("/proc/{}/ns/net", inner.pid());
+    why_until(&path, |answer| kinds_of(&answer["kept_by"]) == ["process"]);
+    let inherited: OwnedFd = world::open(&path);
+    let child = nstool().args(["why", "--json", &path]).stdin(inherited).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let answer: Value = serde_json::from_str(&stdout_of(child.wait_with_output().unwrap())).unwrap();
+    let kept = answer["kept_by"].as_array().unwrap().iter();
+    let ours: Vec<_> = kept.filter(|entry| entry["pid"] == pid).map(|entry| &entry["fd"]).collect();
+    assert_eq!(ours, [0], "{answer}");
+}
+
+#[test]
+fn a_name_of_ip_netns_is_found_and_deleted_by_its_own_program() {
+    crate::need_root!();
+    crate::need!("ip");
+    let name = format!("nstool-why-{}", std::process::id());
+    // In a mount namespace of its own; the name is below the machine's /run all the same.
+    let script = format!("mount -t tmpfs t /run && ip netns add {name} && \"$0\" why --json net:{name}");
+    let output =
+        Command::new("unshare").args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool")]).output().unwrap();
+    let answer: Value = serde_json::from_str(&stdout_of(output)).unwrap();
+    assert_eq!(answer["namespace"]["names"][0], name.as_str());
+    let releases: Vec<_> = answer["kept_by"].as_array().unwrap().iter().map(|entry| &entry["release"]).collect();
+    assert!(releases.contains(&&format!("ip netns delete {name}").into()), "{answer}");
+}
+
+#[test]
+fn older_kernels_explain_as_well() {
+    crate::need_root!();
+    let script = "mount -t proc proc /proc && echo && exec sleep infinity";
+    let outer = Helper::shell(&["unshare", "--net", "--mount", "--pid", "--fork"], script);
+    let net = format!("/proc/{}/ns/net", outer.pid());
+    let children = format!("/proc/{}/task/{0}/children", outer.pid());
+    let init: i32 = eventually(|| std::fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok());
+    let pid = format!("/proc/{init}/ns/pid");
+    let _descriptor = Keeper::of(world::open(&net));
+    let _file = Keeper::of(world::open(format!("/proc/{init}/net/dev")));
+    for (kernel, target, expected) in [
+        (&["ioctls"][..], &net, &["process", "process", "descriptor", "open_file"][..]),
+        (&["statmount", "listmount"], &net, &["process", "process", "descriptor", "open_file"]),
+        (&["ioctls", "statmount", "listmount", "pidfd_open"], &net, &["process", "process", "descriptor", "open_file"]),
+        (&["ioctls", "statmount", "listmount"], &pid, &["process", "for_children", "procfs"]),
+    ] {
+        let listed = || {
+            let mut command = stage(&[&["without"], kernel, &["--", env!("CARGO_BIN_EXE_nstool")]].concat());
+            let answer: Value =
+                serde_json::from_str(&stdout_of(command.args(["why", "--json", target]).output().unwrap())).unwrap();
+            answer
+        };
+        let mut last = Value::Null;
+        let same = try_eventually(|| {
+            last = listed();
+            (kinds_of(&last["kept_by"]) == expected).then_some(())
+        });
+        assert!(same.is_some(), "without {kernel:?}: {last:#}");
+    }
+}

@@ -1,0 +1,5 @@
+//! `nstool why`.
+
+mod answer;
+mod oracle;
+mod world;
