@@ -8,4 +8,5 @@ mod enter;
 mod ls;
 mod mounts;
 mod show;
+mod unshare;
 mod why;

@@ -57,13 +57,16 @@ pub(super) struct Work<'a> {
 impl Work<'_> {
     /// Runs the command where `outer` is no terminal, or is passed through.
     pub(super) fn run(mut self) -> io::Result<Applied> {
+        if let Err(failure) = self.take(0, self.early()) {
+            return Ok(Applied::Failed(failure));
+        }
         hide()?;
         match self.fork_place() {
             None => {
                 if let Some(terminal) = &self.terminal {
                     process::detach_from(terminal.as_fd());
                 }
-                let failed = self.take(0, self.steps.len()).err();
+                let failed = self.take(self.early(), self.steps.len()).err();
                 Ok(Applied::Failed(failed.unwrap_or_else(|| self.execute(None))))
             }
             Some(place) => {
@@ -77,6 +80,9 @@ impl Work<'_> {
 
     /// Runs the command on a pseudo-terminal.
     pub(super) fn run_on(mut self, mut outer: Outer, inner: Inner) -> io::Result<Applied> {
+        if let Err(failure) = self.take(0, self.early()) {
+            return Ok(Applied::Failed(failure));
+        }
         hide()?;
         let supervisor = Supervisor::prepare()?;
         let (reader, writer) = report::pipe()?;
@@ -116,7 +122,7 @@ impl Work<'_> {
         }
         drop(inner);
         let Some(place) = self.fork_place() else {
-            let failed = self.take(0, self.steps.len()).err();
+            let failed = self.take(self.early(), self.steps.len()).err();
             let _ = set_parent_death();
             let failure = failed.unwrap_or_else(|| self.execute(Some(outer)));
             report.send(&failure);
@@ -137,6 +143,11 @@ impl Work<'_> {
         process::exit_now(125)
     }
 
+    /// Counts the steps that come before we hide.
+    fn early(&self) -> usize {
+        self.steps.iter().take_while(|step| step.is_early()).count()
+    }
+
     fn fork_place(&self) -> Option<usize> {
         self.steps.iter().position(|step| *step == Step::Fork)
     }
@@ -150,7 +161,7 @@ impl Work<'_> {
         lifeline: Option<&OwnedFd>,
         companion: &mut impl Companion,
     ) -> io::Result<Applied> {
-        if let Err(failure) = self.take(0, place) {
+        if let Err(failure) = self.take(self.early(), place) {
             return Ok(Applied::Failed(failure));
         }
         let (reader, writer) = report::pipe()?;

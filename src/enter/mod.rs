@@ -178,11 +178,12 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
     };
     let process = pinned.process.as_ref();
     let variables = environment::environment(request, process, inside, passwd.as_ref(), &mut steps.remarks)?;
-    if request.command.is_empty() {
+    let program = if request.command.is_empty() {
         Program::login_shell(&environment::shells(passwd.as_ref(), inside), &variables)
     } else {
         Program::new(&request.command, &variables)
-    }
+    }?;
+    Ok(if inside { program.distrusting() } else { program })
 }
 
 fn null(request: &Request) -> Result<Option<OwnedFd>> {

@@ -88,7 +88,8 @@ pub(crate) struct Steps {
 /// Decides what to do. `pty` tells that a pseudo-terminal stands between, whose session needs a process of its own.
 pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
-    let mut steps = joins(facts);
+    let mut steps = early(request, facts)?;
+    steps.extend(joins(facts));
     let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
     let mnt = joined(NamespaceKind::Mnt);
     let process = facts.target_uid.is_some();
@@ -113,8 +114,8 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         let path = cgroup.path.clone();
         steps.push(Step::EnterCgroup { handle: cgroup.handle, path, version: cgroup.version });
     }
-    if let Some(confinement) = &facts.confinement {
-        confine(confinement, request, &mut steps)?;
+    if let Some(confinement) = facts.confinement.as_ref().filter(|_| request.confined) {
+        confine(confinement, &mut steps);
     }
     credentials(request, facts, &mut steps, &mut remarks)?;
     if facts.confinement.as_ref().is_some_and(|confinement| confinement.no_new_privs) {
@@ -164,21 +165,22 @@ fn joins(facts: &Facts) -> Vec<Step> {
     steps
 }
 
-fn confine(confinement: &Confinement, request: &Request, steps: &mut Vec<Step>) -> Result<()> {
-    if !request.confined {
-        return Ok(());
-    }
-    steps.extend(confinement.limits.iter().map(|(resource, soft, hard)| Step::SetLimit(*resource, *soft, *hard)));
-    if let Some(score) = confinement.oom_score_adj {
+/// Steps that write files of our own below /proc, which are closed to ordinary users once we hide there.
+fn early(request: &Request, facts: &Facts) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let Some(confinement) = &facts.confinement else { return Ok(steps) };
+    if let Some(score) = confinement.oom_score_adj.filter(|_| request.confined) {
         steps.push(Step::SetOomScore(c_path(score.to_string().as_bytes())?));
     }
     if let Some(label) = &confinement.label {
         steps.push(Step::SetLabel(c_path(label)?));
     }
-    if let Some(bounding) = confinement.bounding {
-        steps.push(Step::LimitCapabilities(bounding));
-    }
-    Ok(())
+    Ok(steps)
+}
+
+fn confine(confinement: &Confinement, steps: &mut Vec<Step>) {
+    steps.extend(confinement.limits.iter().map(|(resource, soft, hard)| Step::SetLimit(*resource, *soft, *hard)));
+    steps.extend(confinement.bounding.map(Step::LimitCapabilities));
 }
 
 /// Decides which user and group id to take.
@@ -238,6 +240,13 @@ fn chosen(
 
 fn c_path(bytes: &[u8]) -> Result<CString> {
     CString::new(bytes).map_err(|_| Error::new(ErrorKind::Invalid, "a path cannot hold a NUL byte"))
+}
+
+impl Step {
+    /// Tells whether it must be taken before we hide from /proc.
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(self, Self::SetOomScore(_) | Self::SetLabel(_))
+    }
 }
 
 impl fmt::Display for Order {
@@ -406,6 +415,8 @@ pub(super) mod tests {
         let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
         facts.confinement = Some(Confinement {
             limits: vec![(7, Some(10), Some(20))],
+            oom_score_adj: Some(5),
+            label: Some(b"exec box".to_vec()),
             bounding: Some(0),
             no_new_privs: true,
             ..Confinement::default()
@@ -420,6 +431,8 @@ pub(super) mod tests {
             Step::NoNewPrivileges,
             Step::Execute,
         ];
-        assert_eq!(steps[1..], expected);
+        // What a hidden process could not write comes before all.
+        assert_eq!(steps[..2], [Step::SetOomScore(c"5".to_owned()), Step::SetLabel(c"exec box".to_owned())]);
+        assert_eq!(steps[3..], expected);
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Access, FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 
 use super::report::Refusal;
 use crate::error::{Error, ErrorKind};
@@ -36,6 +36,8 @@ pub(crate) enum Cause {
     NoFile,
     /// Neither ELF nor a script.
     Format,
+    /// It is reached through a magic link of procfs.
+    MagicLink,
 }
 
 impl Cause {
@@ -50,6 +52,7 @@ impl Cause {
             Self::NoFile => 6,
             Self::Format => 7,
             Self::InterpretersInterpreter => 9,
+            Self::MagicLink => 10,
             Self::Architecture(machine) => 8 | u32::from(machine) << 8,
         }
     }
@@ -65,6 +68,7 @@ impl Cause {
             7 => Self::Format,
             8 => Self::Architecture((number >> 8) as u16),
             9 => Self::InterpretersInterpreter,
+            10 => Self::MagicLink,
             _ => Self::Unknown,
         }
     }
@@ -95,6 +99,29 @@ pub(super) fn may_be_script(path: &CStr) -> bool {
         Some((_, bytes)) => matches!(form(bytes), Form::Other) && !bytes.contains(&0),
         None => false,
     }
+}
+
+/// Tells whether a file, or the interpreter of its `#!` line, is reached through a magic link of procfs, such as
+/// /proc/self/exe (proc_pid_exe(5)). Before Linux 5.6 that cannot be told.
+pub(super) fn leads_through_magic(path: &CStr) -> bool {
+    if is_magic(path) {
+        return true;
+    }
+    let mut head = [0; HEAD];
+    let mut name = [0; 256];
+    let Some((_, bytes)) = read_head(path, &mut head) else { return false };
+    match form(bytes) {
+        Form::Script(interpreter) => c_path(interpreter, &mut name).is_some_and(is_magic),
+        Form::Elf { .. } | Form::Other => false,
+    }
+}
+
+fn is_magic(path: &CStr) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let open = |resolve| rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve);
+    // ELOOP also comes of a circle of links, which leads nowhere either way.
+    open(ResolveFlags::NO_MAGICLINKS).is_err_and(|errno| errno == rustix::io::Errno::LOOP)
+        && open(ResolveFlags::empty()).is_ok()
 }
 
 /// Finds out why `path`, the candidate `index`, was refused with `errno`.
@@ -267,6 +294,12 @@ impl Refusal {
             Cause::NoExec => (ErrorKind::NotPermitted, format!("{file} lies on a filesystem mounted noexec")),
             Cause::Mode => (ErrorKind::NotPermitted, format!("{file} has no permission to be executed")),
             Cause::NoFile => (ErrorKind::NotPermitted, format!("{file} is no regular file")),
+            Cause::MagicLink => (
+                ErrorKind::NotPermitted,
+                format!(
+                    "{path}, or the interpreter of its #! line, is a link of /proc that can lead to nstool's own file"
+                ),
+            ),
             Cause::Format => (ErrorKind::Unsupported, format!("{path} is neither an ELF file nor a script")),
             Cause::Unknown => {
                 let cause = std::io::Error::from_raw_os_error(self.errno);
@@ -383,6 +416,22 @@ mod tests {
         assert!(explain(&nested).1.contains("the latter's loader is not"), "{}", explain(&nested).1);
         assert!(explain(&directory.0).1.contains("is no regular file"));
         assert!(explain(Path::new("/no/such/file")).1.contains("no such file"));
+    }
+
+    #[test]
+    fn a_way_through_a_magic_link_is_refused_where_files_are_not_trusted() {
+        let directory = Directory::new("magic");
+        let link = directory.0.join("sh");
+        std::os::unix::fs::symlink("/proc/self/exe", &link).unwrap();
+        let script = directory.file("script", b"#!/proc/self/exe\n", 0o755);
+        for path in [link, script] {
+            let mut program = Program::new(&[path.into()], &[]).unwrap().distrusting();
+            if rustix::fs::openat2(rustix::fs::CWD, c"/", OFlags::PATH, Mode::empty(), ResolveFlags::empty()).is_ok() {
+                let refusal = program.execute();
+                assert_eq!((refusal.cause, refusal.exit_status()), (Cause::MagicLink, 126));
+            }
+        }
+        assert!(!leads_through_magic(c"/bin/sh") && !leads_through_magic(c"/no/such/file"));
     }
 
     #[test]

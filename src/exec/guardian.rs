@@ -29,13 +29,21 @@ impl Guardian {
     /// # Errors
     /// No process or descriptor left.
     pub(crate) fn start(child: &Child) -> io::Result<Option<Self>> {
+        Self::start_with(child, libc::SIGKILL)
+    }
+
+    /// The same with another signal, which the child may survive.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with(child: &Child, signal: i32) -> io::Result<Option<Self>> {
         let Some(pidfd) = child.pidfd() else { return Ok(None) };
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         match Child::fork()? {
             Some(process) => Ok(Some(Self { process, _lifeline: writer })),
             None => {
                 drop(writer);
-                guard(&reader, pidfd)
+                guard(&reader, pidfd, signal)
             }
         }
     }
@@ -85,7 +93,7 @@ impl Gate {
 }
 
 /// What the guarding process does.
-fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>) -> ! {
+fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>, signal: i32) -> ! {
     // Out of reach of what is sent to our process group or typed at the terminal.
     let _ = rustix::process::setsid();
     SignalSet::all().block_exactly();
@@ -102,7 +110,7 @@ fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>) -> ! {
         }
         // A pidfd is readable when the process has ended: nothing is left to guard.
         if !polled[1].revents().contains(PollFlags::IN) {
-            let _ = pidfd::send_signal(child.as_fd(), libc::SIGKILL);
+            let _ = pidfd::send_signal(child.as_fd(), signal);
         }
         process::exit_now(0);
     }

@@ -22,7 +22,7 @@ pub(crate) mod report;
 mod supervise;
 
 pub(crate) use child::{Child, become_program, die_with_parent};
-pub(crate) use guardian::{Gate, Guardian, gate};
+pub(crate) use guardian::{Gate, Gatekeeper, Guardian, gate};
 pub use program::Program;
 pub(crate) use program::split_variable;
 pub use report::{Failure, Refusal};

@@ -18,6 +18,7 @@ pub struct Program {
     name: Vec<u8>,
     candidates: Vec<CString>,
     image: Image,
+    distrust: bool,
 }
 
 impl Program {
@@ -30,7 +31,12 @@ impl Program {
         let name = words.first().ok_or_else(|| Error::new(ErrorKind::Invalid, "no command"))?;
         let candidates = candidates(name, environment)?;
         let argv = words.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
-        Ok(Self { name: name.as_bytes().to_vec(), candidates, image: Image::new(argv, environment_of(environment)?) })
+        Ok(Self {
+            name: name.as_bytes().to_vec(),
+            candidates,
+            image: Image::new(argv, environment_of(environment)?),
+            distrust: false,
+        })
     }
 
     /// Prepares a login shell: the first of `shells` that can be executed, with a hyphen before its name, by which a
@@ -43,7 +49,21 @@ impl Program {
         let base = first.rsplit(|byte| *byte == b'/').next().unwrap_or(first);
         let argv = vec![c_string(&[b"-", base].concat())?];
         let candidates = shells.iter().map(|shell| c_string(shell)).collect::<Result<_>>()?;
-        Ok(Self { name: first.clone(), candidates, image: Image::new(argv, environment_of(environment)?) })
+        Ok(Self {
+            name: first.clone(),
+            candidates,
+            image: Image::new(argv, environment_of(environment)?),
+            distrust: false,
+        })
+    }
+
+    /// Refuses a file, or an interpreter of a `#!` line, that is reached through a magic link of procfs. Where the files
+    /// are somebody else's, such a link can lead to /proc/self/exe: to nstool's own file, which would run inside and
+    /// could be overwritten from there (CVE-2019-5736). Since Linux 5.6.
+    #[must_use]
+    pub fn distrusting(mut self) -> Self {
+        self.distrust = true;
+        self
     }
 
     /// Returns what was asked for: a name or a path.
@@ -70,6 +90,9 @@ impl Program {
     pub(crate) fn execute(&mut self) -> Refusal {
         let mut told: Option<(u8, usize, i32)> = None;
         for (index, path) in self.candidates.iter().enumerate() {
+            if self.distrust && diagnose::leads_through_magic(path) {
+                return Refusal::new(index, libc::ELOOP).because(diagnose::Cause::MagicLink, b"");
+            }
             let mut errno = errno_of(&self.image.execute(path));
             if errno == libc::ENOEXEC && diagnose::may_be_script(path) {
                 errno = errno_of(&self.image.execute_by_shell(path));

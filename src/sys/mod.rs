@@ -5,7 +5,9 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
+pub(crate) mod create;
 pub(crate) mod handle;
+pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;

@@ -108,6 +108,12 @@ impl Drop for Helper {
     }
 }
 
+/// Copies a program that is to be executed. Not by ourselves: a child that another test forks at that moment would
+/// still have the file open for writing, and the kernel refuse to execute it (ETXTBSY).
+pub fn copy_program(from: &str, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}
+
 /// A copy of nstool that everybody may run, wherever the tests were built.
 pub struct Public {
     /// Where it lies, as `nstool`.
@@ -120,7 +126,7 @@ impl Public {
         let directory = std::env::temp_dir().join(format!("nstool-test-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_nstool"), directory.join("nstool")).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_nstool"), &directory.join("nstool"));
         Self { directory }
     }
 

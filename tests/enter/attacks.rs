@@ -119,3 +119,25 @@ fn the_environment_of_a_hostile_target_can_hold_anything() {
     let output = enter(&[&target.pid().to_string(), "--", "sh", "-c", "echo $A"]);
     assert_eq!(stdout_of(output), "1\n");
 }
+
+#[test]
+fn a_shell_that_is_a_link_to_our_own_file_is_not_run() {
+    need_root!();
+    need!("unshare", "mount");
+    // What CVE-2019-5736 did: whoever runs the container's shell runs its own program inside, and loses it.
+    let helper = Helper::shell(
+        &["unshare", "-m"],
+        "mount -t tmpfs none /mnt && ln -s /proc/self/exe /mnt/sh && printf '#!/proc/self/exe\\n' >/mnt/script && \
+         chmod +x /mnt/script && echo ready && exec sleep 1000",
+    );
+    let pid = helper.pid().to_string();
+    for command in ["/mnt/sh", "/mnt/script"] {
+        let output = enter(&[&pid, "--", command, "--version"]);
+        assert_eq!(output.status.code(), Some(126), "{}", super::stderr_of(&output));
+        assert!(super::stderr_of(&output).contains("can lead to nstool's own file"));
+    }
+    // nsenter runs itself (by the script it would do so again and again).
+    let theirs = nsenter(&["-t", &pid, "-m", "/mnt/sh", "--version"]).output().unwrap();
+    let said = String::from_utf8_lossy(&theirs.stdout).into_owned() + &String::from_utf8_lossy(&theirs.stderr);
+    assert!(said.contains("util-linux"), "{said}");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{child_of, enter, shell_in, stderr_of};
-use crate::common::{Helper, Public, inode_of, stdout_of};
+use crate::common::{Helper, Public, copy_program, inode_of, stdout_of};
 use crate::{need, need_root};
 
 const BWRAP: [&str; 9] = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
@@ -77,6 +77,18 @@ fn an_ordinary_users_own_rootless_container_is_entered_as_root_inside() {
 }
 
 #[test]
+fn an_ordinary_user_can_share_the_restrictions_of_their_own_container() {
+    need_root!();
+    need!("unshare", "setpriv", "choom");
+    let wrapper = [&AS_NOBODY[..], &["choom", "-n", "99", "--", "unshare", "-Urnu"]].concat();
+    let helper = Helper::shell(&wrapper, "echo ready; exec sleep 1000");
+    let public = Public::copy("confined");
+    let words = ["enter", &helper.pid().to_string(), "--confined", "--", "cat", "/proc/self/oom_score_adj"];
+    let output = public.run_as_nobody().args(words).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(stdout_of(output), "99\n");
+}
+
+#[test]
 fn inside_a_container_another_one_below_is_entered_and_the_host_is_not() {
     need_root!();
     need!("unshare");
@@ -105,7 +117,7 @@ impl Runc {
         let directory = std::env::temp_dir().join(&name);
         let bin = directory.join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
-        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        copy_program("/bin/busybox", &bin.join("busybox"));
         for tool in ["sh", "sleep", "id", "cat", "readlink", "grep"] {
             std::os::unix::fs::symlink("busybox", bin.join(tool)).unwrap();
         }
@@ -169,7 +181,7 @@ fn what_a_container_lacks_is_told_by_name() {
     need!("runc", "busybox");
     let container = Runc::start("lacks");
     let bin = container.directory.join("rootfs/bin");
-    fs::copy("/bin/true", bin.join("dynamic")).unwrap();
+    copy_program("/bin/true", &bin.join("dynamic"));
     fs::write(bin.join("script"), "#!/usr/bin/python9\n").unwrap();
     fs::set_permissions(bin.join("script"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let pid = container.pid();

@@ -33,7 +33,15 @@ pub fn shell_in(words: &[&str], script: &str) -> String {
 /// A process that sleeps in new namespaces made by `unshare` with these options (which do not fork).
 pub fn sleeper(options: &[&str]) -> Helper {
     let wrapper = [&["unshare"], options].concat();
-    Helper::shell(&wrapper, "echo ready; exec sleep 1000")
+    let helper = Helper::shell(&wrapper, "echo ready; exec sleep 1000");
+    wait_for_sleep(helper.pid());
+    helper
+}
+
+/// Waits until the shell that said that it is ready has become `sleep`.
+fn wait_for_sleep(pid: i32) {
+    let name = format!("/proc/{pid}/comm");
+    crate::common::eventually(|| (std::fs::read_to_string(&name).unwrap() == "sleep\n").then_some(()));
 }
 
 /// The same behind a fork, as a pid namespace needs: the helper is `unshare`, and the sleeper its child.
@@ -41,6 +49,7 @@ pub fn sleeper_in_pid_namespace(options: &[&str]) -> (Helper, String) {
     let wrapper = [&["unshare", "--fork", "--kill-child"], options].concat();
     let helper = Helper::shell(&wrapper, "echo ready; exec sleep 1000");
     let child = child_of(helper.pid());
+    wait_for_sleep(child);
     (helper, child.to_string())
 }
 

@@ -31,6 +31,7 @@ fn capabilities_of_the_user_namespace_can_be_kept() {
     let effective = "grep CapEff /proc/self/status | tr -d '\\t'";
     assert_eq!(shell_in(&[&pid, "-U"], effective), "CapEff:0000000000000000");
     assert_ne!(shell_in(&[&pid, "-U", "--keep-caps"], effective), "CapEff:0000000000000000");
+    assert_ne!(shell_in(&[&pid, "--keep-caps"], effective), "CapEff:0000000000000000");
 }
 
 #[test]

@@ -31,6 +31,20 @@ fn own_namespace() -> OwnedFd {
     rustix::fs::open("/proc/thread-self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
 }
 
+/// Takes away what is mounted here but for the system's directories. Mounts of other tests are among it, and the kernel
+/// unmounts those everywhere when the directories below them are removed.
+fn leave_the_machines_own() {
+    let text = std::fs::read("/proc/thread-self/mountinfo").unwrap();
+    for mount in nstool::proc::mountinfo::parse(&text).mounts.iter().rev() {
+        let path = OsStr::from_bytes(&mount.mount_point);
+        let of_system = ["/proc", "/sys", "/dev"].iter().any(|system| Path::new(path).starts_with(system));
+        if path != "/" && !of_system {
+            // One that went with the mount it stood on, or is gone already.
+            let _ = nix::mount::umount2(path, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
 impl Lab {
     /// Opens the laboratory on the calling thread, which must be one of its own: a namespace whose mounts are private,
     /// with a tmpfs at `path`, a directory that exists, shared or not.
@@ -39,6 +53,7 @@ impl Lab {
         let home = own_namespace();
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         nix::mount::mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+        leave_the_machines_own();
         let lab = Self { home, namespaces: vec![own_namespace()], path: path.to_owned() };
         lab.mount_tmpfs(path).unwrap();
         if shared {

@@ -414,7 +414,10 @@ impl Experiment {
                 self.locked.insert(actual.mount(copy).unwrap().unique_id.unwrap());
             }
             for child in forest.mounts_of(namespace).filter(|child| forest.node(*child).parent == Some(original)) {
-                queue.push((child, actual.child_at(copy, &forest.node(child).at).unwrap()));
+                match actual.child_at(copy, &forest.node(child).at) {
+                    Some(copy) => queue.push((child, copy)),
+                    None => self.wrong(&format!("{} has no copy", show(forest, child))),
+                }
             }
         }
         assert_eq!(found, actual.mounts_of(new).count());

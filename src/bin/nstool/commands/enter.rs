@@ -128,7 +128,7 @@ struct Placement {
     preserve_credentials: bool,
 
     /// Keep the capabilities that the user namespace gives
-    #[arg(long, requires = "user")]
+    #[arg(long)]
     keep_caps: bool,
 
     /// The root directory: DIR as we see it, or the target's

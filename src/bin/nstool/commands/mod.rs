@@ -5,6 +5,7 @@ mod enter;
 mod ls;
 mod mounts;
 mod show;
+mod unshare;
 mod why;
 
 use std::process::ExitCode;
@@ -14,14 +15,23 @@ use nstool::Result;
 
 use crate::render::Terminal;
 
-/// The verbs.
+/// The verbs. Each one's options are put together only when it is called, for that takes longer than some of the verbs do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
+    /// Compare the namespaces of processes, and say what each difference means
     Compare(compare::Args),
+    /// Join a target's namespaces and run a command in them
     Enter(Box<enter::Args>),
+    /// List namespaces and what holds them
     Ls(ls::Args),
+    /// List mounts, say who shares them, and predict where a mount will appear
     Mounts(mounts::Args),
+    /// Show a process or a namespace in full
     Show(show::Args),
+    /// Create namespaces, set them up, and run a command in them
+    Unshare(Box<unshare::Args>),
+    /// Say everything that keeps a namespace alive, and what to release
     Why(why::Args),
 }
 
@@ -30,7 +40,7 @@ impl Command {
     pub(crate) fn trouble_code(&self) -> u8 {
         match self {
             Self::Compare(_) => 2,
-            Self::Enter(_) => 125,
+            Self::Enter(_) | Self::Unshare(_) => 125,
             Self::Ls(_) | Self::Show(_) | Self::Why(_) => 1,
             Self::Mounts(args) => args.trouble_code(),
         }
@@ -45,6 +55,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Ls(args) => ls::run(args, terminal),
         Command::Mounts(args) => mounts::run(args, terminal),
         Command::Show(args) => show::run(args, terminal),
+        Command::Unshare(args) => unshare::run(args, terminal),
         Command::Why(args) => why::run(args, terminal),
     }
 }

@@ -1,0 +1,125 @@
+//! What the options' values mean.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use nix::unistd::{Group, User};
+use nstool::create::idmap::parse_id;
+use nstool::create::{Propagation, capability};
+
+/// A namespace's file, or none.
+#[derive(Clone, Debug)]
+pub(super) struct OptionalFile(pub(super) Option<PathBuf>);
+
+impl From<OsString> for OptionalFile {
+    fn from(text: OsString) -> Self {
+        Self((!text.is_empty()).then(|| text.into()))
+    }
+}
+
+/// `UID:GID`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner(pub(super) u32, pub(super) u32);
+
+impl FromStr for Owner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (uid, gid) = text.split_once(':').ok_or("it takes UID:GID")?;
+        Ok(Self(user(uid)?, group(gid)?))
+    }
+}
+
+/// A signal by name or number, or `none`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeathSignal(pub(super) Option<i32>);
+
+impl FromStr for DeathSignal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let numbered = text.parse().ok().filter(|number| (1..=31).contains(number));
+        let named = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        numbered.or(named).map(|signal| Self(Some(signal))).ok_or_else(|| format!("there is no signal {text}"))
+    }
+}
+
+/// The signals of signal(7), but for real-time ones.
+const SIGNALS: [(&str, i32); 31] = [
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", libc::SIGSTKFLT),
+    ("CHLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
+/// A user by number or name.
+pub(super) fn user(text: &str) -> Result<u32, String> {
+    if let Some(id) = parse_id(text) {
+        return Ok(id);
+    }
+    let found = User::from_name(text).map_err(|errno| format!("cannot look up the user {text}: {errno}"))?;
+    found.map(|user| user.uid.as_raw()).ok_or_else(|| format!("there is no user {text}"))
+}
+
+/// A group by number or name.
+pub(super) fn group(text: &str) -> Result<u32, String> {
+    if let Some(id) = parse_id(text) {
+        return Ok(id);
+    }
+    let found = Group::from_name(text).map_err(|errno| format!("cannot look up the group {text}: {errno}"))?;
+    found.map(|group| group.gid.as_raw()).ok_or_else(|| format!("there is no group {text}"))
+}
+
+pub(super) fn setgroups(text: &str) -> Result<bool, String> {
+    match text {
+        "allow" => Ok(true),
+        "deny" => Ok(false),
+        _ => Err("it takes allow or deny".to_owned()),
+    }
+}
+
+pub(super) fn propagation(text: &str) -> Result<Propagation, String> {
+    let known = [Propagation::Private, Propagation::Slave, Propagation::Shared, Propagation::Unchanged];
+    known.into_iter().find(|known| known.name() == text).ok_or("it takes private, slave, shared or unchanged".into())
+}
+
+/// A capability by name, with or without CAP_, or ALL.
+pub(super) fn capabilities(text: &str) -> Result<u64, String> {
+    if text.eq_ignore_ascii_case("all") {
+        return Ok(u64::MAX);
+    }
+    capability(text).map(|number| 1 << number).ok_or_else(|| format!("there is no capability {text}"))
+}

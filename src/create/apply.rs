@@ -1,0 +1,82 @@
+//! Follows a plan: in this process where no child is wanted, else as the parent of one.
+
+use std::io;
+
+use super::diagnose;
+use super::inside::{self, Prepared, State};
+use super::parent;
+use super::plan::{Action, Plan};
+use super::prepare::prepare;
+use super::request::Request;
+use super::scene::Scene;
+use crate::error::Error;
+use crate::exec::{Ending, Program, become_program};
+use crate::id::Pid;
+
+/// Something that has happened, for whoever wants to tell it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The child was made; its number as seen from here.
+    Child(Pid),
+    /// A step is done.
+    Done(&'a Action),
+    /// The init reaped an orphan: its number inside, and how it ended.
+    Reaped(Pid, Ending),
+    /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
+    Ignored(Pid, i32),
+}
+
+/// Why the command did not run.
+#[derive(Debug)]
+pub struct Stop {
+    /// What failed.
+    pub error: Error,
+    /// The exit status for it: 125, or 126 and 127 where the command itself is to blame.
+    pub status: u8,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self { error, status: 125 }
+    }
+}
+
+/// Whoever is told what happens.
+pub(super) type Observer<'a> = &'a mut dyn FnMut(Event<'_>);
+
+/// Does all that is planned and waits for the command. Without a child the command takes our place, and this returns
+/// only if that failed.
+///
+/// The process must have one thread, and descriptors that the command is not to inherit need no care.
+///
+/// # Errors
+/// A step failed; nothing is left of what was made.
+pub fn apply(
+    request: &Request,
+    plan: &Plan,
+    program: Program,
+    observer: &mut dyn FnMut(Event<'_>),
+) -> Result<Ending, Stop> {
+    let steps = prepare(plan);
+    if plan.forks { parent::run(request, steps, program, observer) } else { alone(&steps, program, observer) }
+}
+
+fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
+    let mut state = State::default();
+    for step in steps.iter().filter(|step| !matches!(step.action, Action::Exec(_))) {
+        inside::carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?;
+        observer(Event::Done(&step.action));
+    }
+    let refusal = become_program(&mut program, &[], None, None);
+    Err(Stop { error: refusal.explain(program.name(), program.candidates()), status: refusal.exit_status() })
+}
+
+/// Words the failure of a step.
+pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> Stop {
+    let kinds = steps.iter().find_map(|step| match &step.action {
+        Action::Create { kinds, .. } => Some(*kinds),
+        _ => None,
+    });
+    let scene = Scene::gather(kinds.unwrap_or_default());
+    diagnose::failure(&step.action, error.raw_os_error().unwrap_or(libc::EIO), &scene).into()
+}

@@ -1,0 +1,329 @@
+//! From a failed step and its errno to what failed, why, and what to do. Pure: the circumstances come as a [`Scene`].
+
+use std::io;
+
+use super::filesystem::Operation;
+use super::plan::{Action, MapWriter};
+use super::scene::Scene;
+use crate::error::{Error, ErrorKind};
+use crate::kind::{KindSet, NamespaceKind};
+use crate::printable;
+
+/// A cause and a hint.
+type Finding = (String, String);
+
+/// Words the failure of a step.
+pub(super) fn failure(action: &Action, errno: i32, scene: &Scene) -> Error {
+    let message = format!("cannot {action}");
+    let plain = io::Error::from_raw_os_error(errno);
+    let error = Error::system(&message, io::Error::from_raw_os_error(errno));
+    match finding(action, errno, scene) {
+        Some((cause, hint)) => {
+            let kind = match error.kind() {
+                // The errno speaks of a namespace or id, not of a file.
+                ErrorKind::Vanished => ErrorKind::System,
+                kind => kind,
+            };
+            let worded = Error::new(kind, message).because(format!("{cause} ({plain})"));
+            if hint.is_empty() { worded } else { worded.with_hint(hint) }
+        }
+        None => error,
+    }
+}
+
+fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
+    let say = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
+    match action {
+        Action::Create { kinds, .. } => creating(*kinds, errno, scene),
+        Action::CreateLater(kind) => creating(KindSet::EMPTY.with(*kind), errno, scene),
+        Action::WriteMap { writer, .. } => mapping(*writer, errno, scene),
+        Action::SetGroupsPolicy(true) if errno == libc::EPERM => say(
+            "setgroups is denied in our own user namespace, and what is denied stays denied below",
+            "leave --setgroups allow away",
+        ),
+        Action::SetGroupsPolicy(_) if scene.apparmor_restricts => apparmor(),
+        Action::JoinCgroup(_) => match errno {
+            libc::EBUSY => say(
+                "it hands controllers to groups below it, and then holds no processes itself (cgroup v2)",
+                "name a group below it",
+            ),
+            libc::EOPNOTSUPP => say("it is threaded, or below a threaded one", "name a group of type domain"),
+            libc::EACCES | libc::EPERM => say(
+                "moving a process wants write access to cgroup.procs there and in the common ancestor",
+                "run as root, or in a delegated subtree (systemd-run --user -p Delegate=yes)",
+            ),
+            libc::ENOSPC => say("its cpuset has no processors or memory nodes yet", "fill cpuset.cpus and cpuset.mems"),
+            _ => None,
+        },
+        Action::Offset(..) => match errno {
+            libc::ERANGE => say(
+                "the clock would be before boot, or beyond 146 years",
+                "an offset below 0 may not exceed the clock's value: /proc/uptime shows it",
+            ),
+            libc::EACCES => say("a process is in the time namespace already", ""),
+            libc::EPERM => say("it needs CAP_SYS_TIME", "run as root, or add --map-root-user (-r)"),
+            _ => None,
+        },
+        Action::Propagate(_) if errno == libc::EINVAL => say(
+            "/ is no mount point: we are in a chroot, where the propagation of the mount around it cannot be set",
+            "bind the root on itself before the chroot: `mount --bind DIR DIR`; or --propagation unchanged",
+        ),
+        Action::Hostname(_) | Action::Domainname(_) | Action::LoopbackUp if errno == libc::EPERM => say(
+            "the namespace is owned by a user namespace in which we lack the capability",
+            "run as root, or add --map-root-user (-r)",
+        ),
+        Action::OpenRoot { bind: true, .. } if errno == libc::EINVAL => say(
+            "the directory lies on an unbindable mount, or holds mounts that are locked to others here",
+            "`findmnt -o TARGET,PROPAGATION -T DIR` shows it",
+        ),
+        Action::Operate(operation) => operating(operation, errno, scene),
+        Action::ChangeRoot { pivot: true } => match errno {
+            libc::EINVAL if scene.initial_root => say(
+                "the root is the kernel's first one (an initramfs), which cannot be moved",
+                "use --root (chroot) instead",
+            ),
+            libc::EINVAL => say(
+                "possible causes: the mount the root or the new root lies on is shared; we are in a chroot",
+                "leave --propagation at private",
+            ),
+            libc::EBUSY => say("the new root is the root already", "name another directory"),
+            _ => None,
+        },
+        Action::ChangeRoot { pivot: false } if errno == libc::EPERM => {
+            say("chroot needs CAP_SYS_CHROOT", "run as root, or add --map-root-user (-r)")
+        }
+        Action::Register { .. } => match errno {
+            libc::EINVAL | libc::ENOENT => say(
+                "binfmt_misc did not take the line, or its interpreter is not there",
+                "the form is :NAME:TYPE:OFFSET:MAGIC:MASK:INTERPRETER:FLAGS (binfmt_misc in the kernel's documentation)",
+            ),
+            _ => None,
+        },
+        Action::MountBinfmt(_) if errno == libc::EPERM => {
+            say("before Linux 6.7 binfmt_misc cannot be mounted in a user namespace", "mount it on the machine itself")
+        }
+        Action::Persist(_, file) => match errno {
+            libc::EPERM if !scene.admin => say(
+                "binding a file needs CAP_SYS_ADMIN over our mount namespace",
+                "run as root, or in a user and mount namespace of your own (`nstool unshare -Urm`)",
+            ),
+            libc::EEXIST => Some((
+                format!("{} appeared meanwhile", printable(file.as_os_str().as_encoded_bytes())),
+                "run it again".to_owned(),
+            )),
+            libc::EINVAL => say(
+                "a mount namespace cannot be bound where it would come to hold itself: below a shared mount",
+                "name a file on a private mount",
+            ),
+            _ => None,
+        },
+        Action::SetUser(id) | Action::SetGroup { gid: id, .. } if errno == libc::EINVAL => Some((
+            format!("the id {id} has no meaning in the user namespace"),
+            "map it: --map-users, --map-groups, --map-auto".to_owned(),
+        )),
+        Action::SetUser(_) | Action::SetGroup { .. } | Action::BecomeOwner(..) if errno == libc::EPERM => say(
+            "changing ids needs CAP_SETUID and CAP_SETGID",
+            "run as root, or add --map-root-user (-r) and map the ids (--map-auto)",
+        ),
+        Action::Bound(_) if errno == libc::EPERM => {
+            say("dropping capabilities for good needs CAP_SETPCAP", "run as root, or add --map-root-user (-r)")
+        }
+        _ => None,
+    }
+}
+
+fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
+    let own = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
+    let user = kinds.contains(NamespaceKind::User);
+    match errno {
+        libc::EPERM if user && scene.chrooted => own(
+            "no user namespace can be created in a chroot",
+            "leave the chroot, or enter that root with pivot_root (--pivot-root)",
+        ),
+        libc::EPERM if user && scene.unmapped => own(
+            "our own user or group id is not mapped in our user namespace",
+            "run as a mapped id: /proc/self/uid_map and gid_map show them",
+        ),
+        libc::EPERM if user && !scene.admin && scene.userns_clone_off => own(
+            "this machine lets root alone create user namespaces",
+            "as root: `sysctl kernel.unprivileged_userns_clone=1`",
+        ),
+        libc::EPERM | libc::EACCES if user && !scene.admin && scene.apparmor_restricts => apparmor(),
+        libc::EPERM if user && scene.seccomp => own(
+            "possible cause: the seccomp filter we run under, as containers have one",
+            "start the outer container with a filter that allows clone and unshare",
+        ),
+        libc::EPERM if !user && !scene.admin => {
+            own("it needs CAP_SYS_ADMIN", "run as root, or create a user namespace with them: --map-root-user (-r)")
+        }
+        libc::ENOSPC | libc::EUSERS => {
+            let zero = scene.limits.iter().find(|(_, limit)| *limit == 0);
+            match zero {
+                Some((kind, _)) => Some((
+                    format!("/proc/sys/user/max_{kind}_namespaces is 0: no {kind} namespace may be created here"),
+                    format!("as root: `sysctl user.max_{kind}_namespaces=1000`"),
+                )),
+                None => {
+                    let limits = scene.limits.iter().map(|(kind, limit)| format!("{kind} {limit}"));
+                    let limits = limits.collect::<Vec<_>>().join(", ");
+                    let nested = kinds.contains(NamespaceKind::Pid) || user;
+                    let depth = if nested { "; or namespaces are nested 32 deep" } else { "" };
+                    Some((
+                        format!(
+                            "possible causes: a limit is reached, here or in a user namespace above (here: {limits}){depth}"
+                        ),
+                        "end what holds them (`nstool ls` lists them), or raise user.max_*_namespaces".to_owned(),
+                    ))
+                }
+            }
+        }
+        libc::EINVAL if !scene.lacking.is_empty() => {
+            let names = scene.lacking.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            let since = scene.lacking.iter().map(|kind| kind.facts().since).collect::<Vec<_>>().join(", ");
+            Some((
+                format!("this kernel has no namespaces of this kind: {names} (since Linux {since})"),
+                "leave the kind away".to_owned(),
+            ))
+        }
+        libc::ENOMEM => own(
+            "possible causes: the init of our pid namespace has ended, so that no process can start in it; or memory",
+            "create a pid namespace anew",
+        ),
+        libc::EAGAIN => own("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it"),
+        _ => None,
+    }
+}
+
+fn mapping(writer: MapWriter, errno: i32, scene: &Scene) -> Option<Finding> {
+    let own = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
+    match errno {
+        libc::EPERM if scene.apparmor_restricts && !scene.admin => apparmor(),
+        libc::EPERM if writer == MapWriter::Outside => own(
+            "an id to be mapped has no meaning in our own user namespace, or is root's and we lack CAP_SETFCAP",
+            "map ids that /proc/self/uid_map and gid_map list",
+        ),
+        libc::EPERM => own("a map that is not one's own id alone needs privileges", "use --map-auto or --map-users"),
+        libc::ENOENT if writer == MapWriter::Helper => own(
+            "newuidmap and newgidmap are not installed, and without privileges nobody else may write such a map",
+            "install them: the package uidmap (Debian) or shadow-utils",
+        ),
+        _ => None,
+    }
+}
+
+fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding> {
+    let own = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
+    match (operation, errno) {
+        (Operation::Bind { source, .. }, libc::ENOENT) => Some((
+            format!("{} is not there, or the place cannot be made", printable(source.to_bytes())),
+            "a source is looked up outside, from the working directory".to_owned(),
+        )),
+        (Operation::Proc { .. }, libc::EPERM) if scene.proc_masked => own(
+            "parts of our own /proc are covered by other mounts, which a new one would lay bare",
+            "bind the /proc there is (--bind /proc), or have the outer container unmask it",
+        ),
+        (Operation::Proc { .. }, libc::EPERM) => own(
+            "possible causes: no new pid namespace (-p) of our user namespace; no whole /proc is visible here",
+            "add --pid (-p)",
+        ),
+        (Operation::Sysfs { .. }, libc::EPERM) => own(
+            "possible causes: no new network namespace (-n) of our user namespace; no whole /sys is visible here",
+            "add --net (-n), or bind /sys",
+        ),
+        (Operation::Tmpfs { .. }, libc::EINVAL) => own(
+            "tmpfs does not take an option, or not this value",
+            "tmpfs(5) lists them: size=64m,mode=0755,nr_inodes=1k",
+        ),
+        (Operation::Bind { .. }, libc::EINVAL) => own(
+            "the source lies on an unbindable mount, or holds mounts that are locked to others here",
+            "`findmnt -o TARGET,PROPAGATION` shows it",
+        ),
+        (_, libc::EROFS) => own("the place is missing and its filesystem read-only", "make the place beforehand"),
+        (_, libc::EACCES) => {
+            own("the place is missing and we may not make it", "make it beforehand, or own its directory")
+        }
+        (_, libc::EOVERFLOW) => own(
+            "our own id is not mapped in the user namespace, so that no file can be made",
+            "map it: --map-root-user (-r) beside the other maps",
+        ),
+        (_, libc::ELOOP) => own(
+            "a symbolic link is in the way: before Linux 5.6 it cannot be kept from leading outside",
+            "name the place it leads to",
+        ),
+        (Operation::Symlink { .. }, libc::EEXIST) => {
+            own("something else is there", "remove it, or choose another place")
+        }
+        (_, libc::EEXIST) => own(
+            "a symbolic link is in the way whose end is not there, seen from within the new root",
+            "name the place it leads to, or make it first (--dir)",
+        ),
+        (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
+        (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
+        _ => None,
+    }
+}
+
+fn apparmor() -> Option<Finding> {
+    Some((
+        "AppArmor restricts the user namespaces of ordinary users here (Ubuntu 23.10 and later)".to_owned(),
+        "as root: `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for nstool with `userns,`"
+            .to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::NamespaceKind::{Net, Pid, User};
+    use std::error::Error as _;
+
+    fn create(kinds: &[NamespaceKind]) -> Action {
+        Action::Create { kinds: kinds.iter().copied().collect(), child: true }
+    }
+
+    fn cause(action: &Action, errno: i32, scene: &Scene) -> String {
+        failure(action, errno, scene).source().unwrap().to_string()
+    }
+
+    #[test]
+    fn each_refusal_to_create_has_its_own_cause() {
+        let scene = Scene::default;
+        for (kinds, errno, scene, expected) in [
+            (&[User][..], libc::EPERM, Scene { chrooted: true, ..scene() }, "chroot"),
+            (&[User], libc::EPERM, Scene { unmapped: true, ..scene() }, "not mapped"),
+            (&[User], libc::EPERM, Scene { userns_clone_off: true, ..scene() }, "root alone"),
+            (&[User], libc::EPERM, Scene { apparmor_restricts: true, ..scene() }, "AppArmor"),
+            (&[User], libc::EPERM, Scene { seccomp: true, ..scene() }, "seccomp"),
+            (&[Net], libc::EPERM, scene(), "needs CAP_SYS_ADMIN"),
+            (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 0)], ..scene() }, "max_net_namespaces is 0"),
+            (&[User], libc::EUSERS, Scene { limits: vec![(User, 5)], ..scene() }, "user 5"),
+            (&[User], libc::ENOSPC, scene(), "32 deep"),
+            (&[Net], libc::EINVAL, Scene { lacking: vec![Net], ..scene() }, "no namespaces of this kind: net"),
+            (&[Pid], libc::ENOMEM, scene(), "init of our pid namespace"),
+        ] {
+            let told = cause(&create(kinds), errno, &scene);
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_claimed_that_is_not_known() {
+        let error = failure(&create(&[Net]), libc::EPERM, &Scene { admin: true, ..Scene::default() });
+        assert_eq!(error.source().unwrap().to_string(), io::Error::from_raw_os_error(libc::EPERM).to_string());
+        assert_eq!(error.hint(), None);
+    }
+
+    #[test]
+    fn mounting_tells_what_is_in_the_way() {
+        let target = || super::super::TargetPath::new(b"/proc").unwrap();
+        let proc = Action::Operate(Operation::Proc { target: target() });
+        let masked = Scene { proc_masked: true, ..Scene::default() };
+        assert!(cause(&proc, libc::EPERM, &masked).contains("covered"));
+        assert!(cause(&proc, libc::EPERM, &Scene::default()).contains("pid namespace"));
+        assert!(cause(&proc, libc::EROFS, &masked).contains("read-only"));
+        let pivot = Action::ChangeRoot { pivot: true };
+        let initramfs = Scene { initial_root: true, ..Scene::default() };
+        assert!(cause(&pivot, libc::EINVAL, &initramfs).contains("initramfs"));
+        assert!(cause(&pivot, libc::EINVAL, &Scene::default()).contains("shared"));
+    }
+}

@@ -1,0 +1,398 @@
+//! Carries out the building blocks below the new root. Runs in the child, so nothing here allocates.
+//!
+//! A place below the root is opened with the root as the end of the world (`RESOLVE_IN_ROOT`), and what is mounted is
+//! attached to that very descriptor: a link in the tree cannot lead a mount outside of it, nor can one put there
+//! meanwhile. Kernels without these calls get mount(2) through `/proc/self/fd`, and links in the way are refused.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+
+use super::filesystem::{Operation, TargetPath};
+use crate::sys::mounts::{OPEN_TREE, OPENAT2, set_attributes};
+
+const DEVICES: [(&CStr, &CStr); 6] = [
+    (c"/dev/null", c"null"),
+    (c"/dev/zero", c"zero"),
+    (c"/dev/full", c"full"),
+    (c"/dev/random", c"random"),
+    (c"/dev/urandom", c"urandom"),
+    (c"/dev/tty", c"tty"),
+];
+
+const LINKS: [(&CStr, &CStr); 5] = [
+    (c"/proc/self/fd", c"fd"),
+    (c"/proc/self/fd/0", c"stdin"),
+    (c"/proc/self/fd/1", c"stdout"),
+    (c"/proc/self/fd/2", c"stderr"),
+    (c"pts/ptmx", c"ptmx"),
+];
+
+/// What to make where a place does not exist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Directory,
+    File,
+}
+
+/// Carries out one operation below `root`. `submounts` are the mounts below the source of a bind, relative to it; a
+/// kernel without mount_setattr(2) needs them.
+pub(super) fn carry_out(operation: &Operation, root: BorrowedFd<'_>, submounts: &[CString]) -> Result<()> {
+    match operation {
+        Operation::Bind { source, target, read_only } => {
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            let flags = if *read_only { flags | MountFlags::RDONLY } else { flags };
+            bind(source, root, target, flags, submounts)
+        }
+        Operation::Tmpfs { target, options } => {
+            let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_c_str()));
+            mount_new(c"tmpfs", root, target, MountFlags::NOSUID | MountFlags::NODEV, options).map(drop)
+        }
+        Operation::Proc { target } => mount_kernel(c"proc", root, target),
+        Operation::Sysfs { target } => mount_kernel(c"sysfs", root, target),
+        Operation::Dev { target } => make_dev(root, target),
+        Operation::Symlink { text, parent, name, .. } => {
+            let parent = open_or_make(root, parent, Missing::Directory)?;
+            match rustix::fs::symlinkat(text.as_c_str(), &parent, name.as_c_str()) {
+                Err(Errno::EXIST) if reads(parent.as_fd(), name, text) => Ok(()),
+                result => result,
+            }
+        }
+        Operation::Dir { target } => open_or_make(root, target, Missing::Directory).map(drop),
+    }
+}
+
+/// Mounts a filesystem that has no options, nosuid, nodev and noexec.
+pub(super) fn mount_kernel(fs_type: &CStr, root: BorrowedFd<'_>, target: &TargetPath) -> Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_new(fs_type, root, target, flags, std::iter::empty()).map(drop)
+}
+
+/// Tells whether the link `name` says `text`.
+fn reads(directory: BorrowedFd<'_>, name: &CStr, text: &CStr) -> bool {
+    let mut buffer = [0; 4096];
+    let read = rustix::fs::readlinkat_raw(directory, name, &mut buffer[..]);
+    read.is_ok_and(|length| buffer[..length] == *text.to_bytes())
+}
+
+/// Binds the tree `dir` onto itself, as pivot_root(2) wants it, and returns the root of what is now there.
+pub(super) fn bind_on_itself(dir: &CStr) -> Result<OwnedFd> {
+    if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(dir)?)) {
+        let tree = result.map_err(errno)?;
+        let place = rustix::fs::open(dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        attach(tree.as_fd(), place.as_fd())?;
+        return Ok(tree);
+    }
+    rustix::mount::mount(dir, dir, c"", MountFlags::BIND | MountFlags::REC, None)?;
+    // Opened anew: the path leads onto the new mount now.
+    rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn bind(
+    source: &CStr,
+    root: BorrowedFd<'_>,
+    target: &TargetPath,
+    flags: MountFlags,
+    submounts: &[CString],
+) -> Result<()> {
+    if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(source)?)) {
+        let tree = result.map_err(errno)?;
+        // Before it is attached, so that it is nowhere to be seen without them.
+        if let Some(result) = set_attributes(tree.as_fd(), attributes_of(flags).bits().into()) {
+            result.map_err(errno)?;
+            let place = open_or_make(root, target, missing_for(tree.as_fd())?)?;
+            return attach(tree.as_fd(), place.as_fd());
+        }
+    }
+    let source = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let place = open_or_make(root, target, missing_for(source.as_fd())?)?;
+    let (from, to) = (FdPath::new(source.as_fd()), FdPath::new(place.as_fd()));
+    rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND | MountFlags::REC, None)?;
+    let bound = open_below(root, target.whole())?;
+    if let Some(result) = set_attributes(bound.as_fd(), attributes_of(flags).bits().into()) {
+        return result.map_err(errno);
+    }
+    restrict(bound.as_fd(), flags)?;
+    for submount in submounts {
+        match open_below(bound.as_fd(), submount) {
+            Ok(below) => restrict(below.as_fd(), flags)?,
+            // Hidden below another mount: nobody can reach it to write.
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Adds flags to the mount that `mounted` is the root of.
+fn restrict(mounted: BorrowedFd<'_>, flags: MountFlags) -> Result<()> {
+    // A remount replaces all flags, and those that came from a more privileged namespace must stay (EPERM); statfs(2)
+    // tells them in the bits of mount(2) but for relatime.
+    let present = rustix::fs::fstatvfs(mounted)?.f_flag.bits();
+    let kept =
+        present & u64::from((MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC).bits());
+    let atime = match present {
+        bits if bits & libc::ST_NOATIME != 0 => MountFlags::NOATIME,
+        bits if bits & libc::ST_RELATIME != 0 => MountFlags::RELATIME,
+        _ => MountFlags::STRICTATIME,
+    };
+    let atime = if present & libc::ST_NODIRATIME != 0 { atime | MountFlags::NODIRATIME } else { atime };
+    let flags = flags | MountFlags::from_bits_retain(kept as u32) | atime | MountFlags::BIND;
+    rustix::mount::mount_remount(FdPath::new(mounted).as_c_str(), flags, c"")
+}
+
+/// Mounts a new filesystem and returns its root.
+fn mount_new<'a>(
+    fs_type: &CStr,
+    root: BorrowedFd<'_>,
+    target: &TargetPath,
+    flags: MountFlags,
+    options: impl Iterator<Item = (&'a CStr, &'a CStr)>,
+) -> Result<OwnedFd> {
+    let place = open_or_make(root, target, Missing::Directory)?;
+    mount_at(fs_type, root, target.whole(), place.as_fd(), flags, options)
+}
+
+/// The same on a place that is there: `place`, which is `path` below `root`.
+fn mount_at<'a>(
+    fs_type: &CStr,
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    place: BorrowedFd<'_>,
+    flags: MountFlags,
+    options: impl Iterator<Item = (&'a CStr, &'a CStr)>,
+) -> Result<OwnedFd> {
+    if let Some(context) = OPEN_TREE.attempt(|| Ok(rustix::mount::fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?)) {
+        let context = context.map_err(errno)?;
+        // What `mount -t proc proc` would show as the source.
+        rustix::mount::fsconfig_set_string(context.as_fd(), c"source", fs_type)?;
+        for (key, value) in options {
+            rustix::mount::fsconfig_set_string(context.as_fd(), key, value)?;
+        }
+        rustix::mount::fsconfig_create(context.as_fd())?;
+        let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes_of(flags))?;
+        attach(mount.as_fd(), place)?;
+        return Ok(mount);
+    }
+    let mut data = Data::new();
+    for (key, value) in options {
+        data.push(key, value)?;
+    }
+    let to = FdPath::new(place);
+    rustix::mount::mount(fs_type, to.as_c_str(), fs_type, flags, data.as_c_str())?;
+    // The descriptor still means the directory below the mount.
+    open_below(root, path)
+}
+
+fn make_dev(root: BorrowedFd<'_>, target: &TargetPath) -> Result<()> {
+    let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
+    // Its devices are binds of the outer ones, so that nodev on the tmpfs itself harms none.
+    let dev = mount_new(c"tmpfs", root, target, plain | MountFlags::NODEV, [(c"mode", c"0755")].into_iter())?;
+    for (source, name) in DEVICES {
+        let file = rustix::fs::openat(&dev, name, OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))?;
+        if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(source)?)) {
+            attach(result.map_err(errno)?.as_fd(), file.as_fd())?;
+        } else {
+            let to = FdPath::new(file.as_fd());
+            rustix::mount::mount(source, to.as_c_str(), c"", MountFlags::BIND, None)?;
+        }
+    }
+    for (text, name) in LINKS {
+        rustix::fs::symlinkat(text, &dev, name)?;
+    }
+    // The modes as on a machine: everybody may use shm, and pts is for lookup.
+    rustix::fs::mkdirat(&dev, c"shm", Mode::from_raw_mode(0o1777))?;
+    rustix::fs::chmodat(&dev, c"shm", Mode::from_raw_mode(0o1777), AtFlags::empty())?;
+    rustix::fs::mkdirat(&dev, c"pts", Mode::from_raw_mode(0o755))?;
+    let pts = open_below(dev.as_fd(), c"pts")?;
+    // No gid=5: a namespace that maps one id alone has no group 5 (EINVAL). newinstance is implied since Linux 4.7.
+    let options = [(c"ptmxmode", c"0666"), (c"mode", c"0620")].into_iter();
+    mount_at(c"devpts", dev.as_fd(), c"pts", pts.as_fd(), plain, options).map(drop)
+}
+
+/// Makes the process's root `root`, with the old one detached or left behind.
+pub(super) fn change_root(root: BorrowedFd<'_>, pivot: bool) -> Result<()> {
+    rustix::process::fchdir(root)?;
+    if pivot {
+        // Both in one place: the old root ends on top of the new one, and "." still means the old one (pivot_root(2)).
+        rustix::process::pivot_root(c".", c".")?;
+        rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    } else {
+        rustix::process::chroot(c".")?;
+    }
+    rustix::process::chdir(c"/")
+}
+
+fn clone_tree(source: &CStr) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(CWD, source, flags)
+}
+
+fn attach(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(tree, c"", place, c"", flags)
+}
+
+fn attributes_of(flags: MountFlags) -> MountAttrFlags {
+    [
+        (MountFlags::RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (MountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (MountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (MountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+    ]
+    .into_iter()
+    .filter(|(flag, _)| flags.contains(*flag))
+    .fold(MountAttrFlags::empty(), |attributes, (_, attribute)| attributes | attribute)
+}
+
+fn missing_for(source: BorrowedFd<'_>) -> Result<Missing> {
+    let is_directory = FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode).is_dir();
+    Ok(if is_directory { Missing::Directory } else { Missing::File })
+}
+
+/// Opens a place below the root; where it or a directory on the way is missing, makes it.
+fn open_or_make(root: BorrowedFd<'_>, target: &TargetPath, missing: Missing) -> Result<OwnedFd> {
+    match open_below(root, target.whole()) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    let steps = target.steps();
+    let count = steps.len();
+    let mut above = open_below(root, c".")?;
+    for (index, (path, name)) in steps.enumerate() {
+        above = match open_below(root, path) {
+            Err(Errno::NOENT) => {
+                if index + 1 == count && missing == Missing::File {
+                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+                } else {
+                    rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755))
+                }?;
+                open_below(root, path)?
+            }
+            result => result?,
+        };
+    }
+    Ok(above)
+}
+
+/// Opens `path` as if `root` were `/`.
+fn open_below(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    // EAGAIN: something was renamed meanwhile, so that the kernel cannot tell whether `..` stayed inside. openat2(2)
+    // wants it tried again; whoever keeps renaming gets the error.
+    let mut tries = 16;
+    let opened = OPENAT2.attempt(|| {
+        loop {
+            tries -= 1;
+            match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) if tries > 0 => {}
+                result => return Ok(result?),
+            }
+        }
+    });
+    match opened {
+        Some(result) => result.map_err(errno),
+        None => open_each(root, path),
+    }
+}
+
+/// The same one component after the other; a symbolic link is refused (ELOOP) for want of a way to keep it inside.
+fn open_each(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = rustix::fs::openat(root, c".", flags, Mode::empty())?;
+    for name in path.to_bytes().split(|byte| *byte == b'/') {
+        // NAME_MAX, and the NUL.
+        let mut buffer = [0; 256];
+        buffer.get_mut(..name.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(name);
+        let name = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::NAMETOOLONG)?;
+        let next = rustix::fs::openat(&at, name, flags, Mode::empty())?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode).is_symlink() {
+            return Err(Errno::LOOP);
+        }
+        at = next;
+    }
+    Ok(at)
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+/// `/proc/self/fd/N`, on the stack.
+pub(super) struct FdPath([u8; 32]);
+
+impl FdPath {
+    pub(super) fn new(fd: BorrowedFd<'_>) -> Self {
+        Self::of_number(fd.as_raw_fd())
+    }
+
+    fn of_number(mut number: i32) -> Self {
+        let mut path = [0; 32];
+        let prefix = b"/proc/self/fd/";
+        path[..prefix.len()].copy_from_slice(prefix);
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        for place in path[prefix.len()..prefix.len() + digits].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        Self(path)
+    }
+
+    pub(super) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+/// The options of mount(2), `key=value,…`, on the stack.
+struct Data {
+    bytes: [u8; 1024],
+    length: usize,
+}
+
+impl Data {
+    fn new() -> Self {
+        Self { bytes: [0; 1024], length: 0 }
+    }
+
+    fn push(&mut self, key: &CStr, value: &CStr) -> Result<()> {
+        let separator: &[u8] = if self.length == 0 { b"" } else { b"," };
+        for part in [separator, key.to_bytes(), b"=", value.to_bytes()] {
+            let end = self.length + part.len();
+            // The last byte stays the NUL.
+            let room = self.bytes[..1023].get_mut(self.length..end).ok_or(Errno::NAMETOOLONG)?;
+            room.copy_from_slice(part);
+            self.length = end;
+        }
+        Ok(())
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_and_options_are_spelled_without_allocating() {
+        for number in [0, 9, 10, 1_234_567] {
+            let expected = format!("/proc/self/fd/{number}");
+            assert_eq!(FdPath::of_number(number).as_c_str().to_str().unwrap(), expected);
+        }
+        let mut data = Data::new();
+        data.push(c"mode", c"0755").unwrap();
+        data.push(c"size", c"1m").unwrap();
+        assert_eq!(data.as_c_str(), c"mode=0755,size=1m");
+        let long = CString::new([b'x'; 1020]).unwrap();
+        assert_eq!(data.push(c"size", &long), Err(Errno::NAMETOOLONG));
+    }
+}

@@ -1,0 +1,391 @@
+//! The parent: makes the child, does the steps outside while it waits, and looks after it.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Signal, WaitOptions};
+
+use super::apply::{Event, Observer, Stop, failed};
+use super::child::ChildSide;
+use super::inside::{self, Prepared, State};
+use super::keeper::Keeper;
+use super::outside;
+use super::plan::{Action, MapWriter, Place};
+use super::request::Request;
+use super::talk::{self, Listener, Word};
+use crate::error::{Error, ErrorKind};
+use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
+use crate::id::Pid;
+use crate::kind::{KindSet, NamespaceKind};
+use crate::sys::create::{Cloned, clone, duplicate};
+use crate::sys::process::{self, SignalSet};
+
+/// Follows a plan with a child.
+pub(super) fn run(
+    request: &Request,
+    steps: Vec<Prepared>,
+    program: Program,
+    observer: Observer<'_>,
+) -> Result<Ending, Stop> {
+    let created = steps.iter().enumerate().find_map(|(number, step)| match step.action {
+        Action::Create { kinds, .. } => Some((number, kinds)),
+        _ => None,
+    });
+    let Some((created_by, kinds)) = created else {
+        return Err(Error::new(ErrorKind::Invalid, "the plan makes no child").into());
+    };
+    for step in steps[..created_by].iter().filter(|step| step.place == Place::Outside) {
+        inside::carry_out(step, &mut State::default()).map_err(|error| failed(&steps, step, &error))?;
+        observer(Event::Done(&step.action));
+    }
+    let made = make(request, steps, program, created_by, kinds)?;
+    let Made { mut parent, steps, program, reports, supervisor, gatekeeper } = made;
+    if steps.iter().any(|step| matches!(step.action, Action::BecomeOwner(..))) {
+        parent.adopt_sibling(&steps)?;
+    }
+    observer(Event::Child(parent.child.pid()));
+    // While the child works, and before its program can run.
+    let guardian = match (gatekeeper, request.parent_death_signal) {
+        (Some(gatekeeper), Some(signal)) => {
+            let guardian = Guardian::start_with(&parent.child, signal)
+                .map_err(|error| Error::system("cannot start a guardian of the child", error))?;
+            gatekeeper.open();
+            guardian
+        }
+        _ => None,
+    };
+    parent.follow(request, &steps, created_by, observer)?;
+    if let Some(failure) = reports.receive() {
+        let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
+        return Err(Stop {
+            error: refusal.explain(program.name(), program.candidates()),
+            status: refusal.exit_status(),
+        });
+    }
+    let first = kinds.contains(NamespaceKind::Pid) && !request.init;
+    let ending = parent.supervise(&supervisor, first, observer)?;
+    drop(guardian);
+    outside::tell_ending(request, ending);
+    Ok(ending)
+}
+
+struct Made {
+    parent: Parent,
+    steps: Vec<Prepared>,
+    program: Program,
+    reports: report::Reader,
+    supervisor: Supervisor,
+    gatekeeper: Option<Gatekeeper>,
+}
+
+/// Makes the child; in it, this does not return.
+fn make(
+    request: &Request,
+    steps: Vec<Prepared>,
+    program: Program,
+    created_by: usize,
+    kinds: KindSet,
+) -> Result<Made, Stop> {
+    let trouble = |error: io::Error| Stop::from(Error::system("cannot prepare for a child", error));
+    let (listener, speaker) = talk::pipe().map_err(trouble)?;
+    let (reports, report) = report::pipe().map_err(trouble)?;
+    let (go, tell_go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| trouble(errno.into()))?;
+    let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+    // An init never changes its credentials, so that the kernel's own signal suffices.
+    let (gate, gatekeeper) = match death_signal.filter(|_| !request.init) {
+        Some(_) => gate().map(|(gate, keeper)| (Some(gate), Some(keeper))).map_err(trouble)?,
+        None => (None, None),
+    };
+    let supervisor = Supervisor::prepare().map_err(trouble)?;
+    let signals = SignalSet::all().descriptor().map_err(trouble)?;
+    let owner = steps.iter().any(|step| matches!(step.action, Action::BecomeOwner(..)));
+    let side = ChildSide {
+        steps,
+        created_by,
+        program,
+        speaker,
+        report,
+        go,
+        gate,
+        tell: request.tell,
+        death_signal,
+        sync_fd: request.sync_fd,
+        not_ours: [request.info_fd, request.json_status_fd, request.userns_block_fd],
+    };
+    let flags = kinds.clone_flags();
+    match if owner { clone(0, false) } else { clone(flags, false) } {
+        Ok(Cloned::Child) => {
+            // Its copies would keep it from seeing our end.
+            drop((listener, tell_go, reports, signals, gatekeeper));
+            if owner { side.make_sibling(&supervisor, flags) } else { side.run(&supervisor) }
+        }
+        Ok(Cloned::Parent(pid)) => {
+            let parent = Parent { child: Child::adopt(pid), armed: true, keeper: None, listener, go: tell_go, signals };
+            let ChildSide { steps, program, .. } = side;
+            Ok(Made { parent, steps, program, reports, supervisor, gatekeeper })
+        }
+        Err(error) => {
+            supervisor.release();
+            Err(failed(&side.steps, &side.steps[created_by], &error))
+        }
+    }
+}
+
+/// The parent while it makes the child ready. Dropped before the command runs, it ends the child and takes back what was
+/// kept.
+struct Parent {
+    child: Child,
+    armed: bool,
+    keeper: Option<Keeper>,
+    listener: Listener,
+    go: OwnedFd,
+    signals: OwnedFd,
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        if self.armed {
+            self.child.signal(libc::SIGKILL);
+            let _ = self.child.wait(WaitOptions::empty());
+        }
+    }
+}
+
+impl Parent {
+    /// Waits for the helper that makes the real child.
+    fn adopt_sibling(&mut self, steps: &[Prepared]) -> Result<(), Stop> {
+        match self.hear()? {
+            Word::Made(pid) => {
+                let _ = self.child.wait(WaitOptions::empty());
+                self.child = Child::adopt(pid);
+                Ok(())
+            }
+            Word::Failed(number, errno) => Err(step_failed(steps, number, errno)),
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// Goes through the steps with the child until it launches the program.
+    fn follow(
+        &mut self,
+        request: &Request,
+        steps: &[Prepared],
+        created_by: usize,
+        observer: Observer<'_>,
+    ) -> Result<(), Stop> {
+        let mut number = created_by + 1;
+        let mut child_works = false;
+        while number < steps.len() {
+            let group = steps[number..].iter().take_while(|step| step.place == Place::Outside).count();
+            if group == 0 {
+                number += 1;
+                child_works = true;
+                continue;
+            }
+            if child_works {
+                self.hear_until(Word::Ready, steps, observer)?;
+            }
+            self.do_outside(request, steps, number..number + group, observer)?;
+            // If the child has ended, its silence tells.
+            let _ = rustix::io::write(&self.go, b"!");
+            number += group;
+            child_works = false;
+        }
+        self.hear_until(Word::Launched, steps, observer)
+    }
+
+    fn do_outside(
+        &mut self,
+        request: &Request,
+        steps: &[Prepared],
+        numbers: Range<usize>,
+        observer: Observer<'_>,
+    ) -> Result<(), Stop> {
+        let pid = self.child.pid();
+        let mut wanted = Vec::new();
+        for number in numbers {
+            let step = &steps[number];
+            match &step.action {
+                Action::Persist(kind, file) => {
+                    wanted.push((number, *kind, file));
+                    continue;
+                }
+                Action::AwaitMaps => self.await_maps(request)?,
+                Action::TellChild(kinds) => outside::tell_child(request, *kinds, pid)
+                    .map_err(|error| Error::system("cannot tell the child's pid and namespaces", error))?,
+                Action::WriteMap { kind, map, writer: MapWriter::Helper } => outside::run_helper(*kind, map, pid)?,
+                _ => outside::write(step, pid).map_err(|error| failed(steps, step, &error))?,
+            }
+            observer(Event::Done(&step.action));
+        }
+        if !wanted.is_empty() {
+            let keeper = Keeper::start(pid, &wanted);
+            self.keeper = Some(keeper.map_err(|(number, error)| failed(steps, &steps[number], &error))?);
+            wanted.iter().for_each(|(number, ..)| observer(Event::Done(&steps[*number].action)));
+        }
+        Ok(())
+    }
+
+    /// Waits until the descriptor says something or ends.
+    fn await_maps(&self, request: &Request) -> Result<(), Stop> {
+        let Some(number) = request.userns_block_fd else { return Ok(()) };
+        let file =
+            duplicate(number).map_err(|error| Error::system(format!("cannot wait for descriptor {number}"), error))?;
+        self.wait_for(file.as_fd())
+    }
+
+    /// Hears what the child says until it says `awaited`.
+    fn hear_until(&mut self, awaited: Word, steps: &[Prepared], observer: Observer<'_>) -> Result<(), Stop> {
+        loop {
+            match self.hear()? {
+                word if word == awaited => return Ok(()),
+                Word::Done(number) => {
+                    steps.get(number).iter().for_each(|step| observer(Event::Done(&step.action)));
+                }
+                Word::Failed(number, errno) => return Err(step_failed(steps, number, errno)),
+                _ => return Err(self.lost()),
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Result<Word, Stop> {
+        self.wait_for(self.listener.as_fd())?;
+        self.listener.hear().ok_or_else(|| self.lost())
+    }
+
+    /// Waits until `fd` can be read. A signal that would end us, had we not blocked it, does so, child and all.
+    fn wait_for(&self, fd: BorrowedFd<'_>) -> Result<(), Stop> {
+        loop {
+            let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            let _ = poll(&mut polled, None);
+            if !polled[0].revents().is_empty() {
+                return Ok(());
+            }
+            while let Some(received) = process::next_signal(self.signals.as_fd()) {
+                if matches!(received.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
+                    return Err(Stop {
+                        error: Error::new(ErrorKind::System, "ended by a signal before the command ran"),
+                        status: 128 + received.signal as u8,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Says that the child ended without a word.
+    fn lost(&mut self) -> Stop {
+        self.armed = false;
+        let how = match self.child.wait(WaitOptions::empty()).ok().flatten() {
+            Some(status) if status.terminating_signal() == Some(libc::SIGSYS) => {
+                "a seccomp filter killed it (SIGSYS)".to_owned()
+            }
+            Some(status) => match (status.terminating_signal(), status.exit_status()) {
+                (Some(signal), _) => format!("signal {signal} killed it"),
+                (None, Some(status)) => format!("it exited with {status}"),
+                _ => "nobody knows why".to_owned(),
+            },
+            None => "nobody knows why".to_owned(),
+        };
+        Error::new(ErrorKind::System, "the child ended before the command ran").because(how).into()
+    }
+
+    /// Looks after the running command.
+    fn supervise(mut self, supervisor: &Supervisor, first: bool, observer: Observer<'_>) -> Result<Ending, Stop> {
+        self.armed = false;
+        if let Some(keeper) = self.keeper.take() {
+            keeper.confirm();
+        }
+        let first = first.then(|| self.child.pid());
+        let mut talk = InitTalk { listener: Some(&self.listener), ending: None, first, observer };
+        let waited = supervisor.wait(&self.child, None, None, &mut talk);
+        talk.hear_rest();
+        let told = talk.ending;
+        match waited {
+            Ok(Ok(ending)) => Ok(told.unwrap_or(ending)),
+            Ok(Err(failure)) => {
+                Err(Error::system("cannot run the command", io::Error::from_raw_os_error(failure.errno)).into())
+            }
+            Err(error) => Err(Error::system("cannot wait for the child", error).into()),
+        }
+    }
+}
+
+fn step_failed(steps: &[Prepared], number: usize, errno: i32) -> Stop {
+    match steps.get(number) {
+        Some(step) => failed(steps, step, &io::Error::from_raw_os_error(errno)),
+        None => Error::system("cannot set up the child", io::Error::from_raw_os_error(errno)).into(),
+    }
+}
+
+/// What an init tells while the command runs; without one, the pipe closes at once.
+struct InitTalk<'a> {
+    listener: Option<&'a Listener>,
+    /// How the command ended, which the init's own status cannot always say.
+    ending: Option<Ending>,
+    /// The command, if it is PID 1 itself.
+    first: Option<Pid>,
+    observer: Observer<'a>,
+}
+
+impl InitTalk<'_> {
+    fn hear(&mut self) {
+        match self.listener.and_then(Listener::hear) {
+            Some(Word::Reaped(pid, ending)) => (self.observer)(Event::Reaped(pid, ending)),
+            Some(Word::Ended(ending)) => self.ending = Some(ending),
+            // The init itself cannot stop; for the shell that started us, we do.
+            Some(Word::Stopped) => stop_ourselves(),
+            Some(_) => {}
+            None => self.listener = None,
+        }
+    }
+
+    fn hear_rest(&mut self) {
+        while self.listener.is_some() {
+            self.hear();
+        }
+    }
+}
+
+/// Tells whether a process has a handler for a signal; so does one that cannot be read.
+fn catches(pid: Pid, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
+    caught.is_none_or(|caught| caught & 1 << (signal - 1) != 0)
+}
+
+fn stop_ourselves() {
+    let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
+}
+
+impl Companion for InitTalk<'_> {
+    fn watch<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
+        polled.extend(self.listener.map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)));
+    }
+
+    fn serve(&mut self, ready: &[PollFlags]) {
+        if ready.first().is_some_and(|ready| !ready.is_empty()) {
+            self.hear();
+        }
+    }
+
+    fn take(&mut self, signal: i32) -> bool {
+        // Passed on all the same; but whoever waits for it to end should know why it does not.
+        if let Some(pid) = self.first
+            && matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
+            && !catches(pid, signal)
+        {
+            (self.observer)(Event::Ignored(pid, signal));
+        }
+        false
+    }
+
+    fn before_stop(&mut self) {}
+
+    fn after_stop(&mut self) {}
+
+    fn orphaned(&mut self) {}
+}

@@ -1,0 +1,165 @@
+//! `nstool unshare`.
+
+mod compare;
+mod faults;
+mod kill;
+mod old_kernels;
+mod options;
+mod refusals;
+mod stories;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::common::{self, try_eventually};
+
+/// A directory of the test's own that everybody may enter; removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("nstool-unshare-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Makes a directory in it that everybody may write to.
+    fn directory(&self, name: &str) -> String {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        self.text(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What a failed test has left bound, too.
+        for place in places_below(&self.0) {
+            let _ = Command::new("umount").args(["--lazy", &place]).stderr(Stdio::null()).status();
+        }
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs `nstool unshare` with these words.
+fn unshare(words: &[&str]) -> Output {
+    common::nstool().arg("unshare").args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What the command printed to stdout, which must have ended well.
+#[track_caller]
+fn said(words: &[&str]) -> String {
+    common::stdout_of(unshare(words)).trim_end().to_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs nstool as an ordinary user with 65536 subordinate ids from 100000, whatever this machine gives out: the files
+/// are covered in a mount namespace of the test's own.
+fn as_nobody(scratch: &Scratch, words: &[&str]) -> Output {
+    // Where the suite was built may be closed to others.
+    let nstool = scratch.text("nstool");
+    if !Path::new(&nstool).exists() {
+        fs::copy(env!("CARGO_BIN_EXE_nstool"), &nstool).unwrap();
+    }
+    let subids = scratch.text("subids");
+    fs::write(&subids, "nobody:100000:65536\n").unwrap();
+    let script = "mount --bind \"$1\" /etc/subuid && mount --bind \"$1\" /etc/subgid && shift && \
+                  exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh", &subids, &nstool, "unshare"]).args(words);
+    command.stdin(Stdio::null()).current_dir("/").output().unwrap()
+}
+
+/// The options of a container whose root is a directory.
+fn container(root: &str) -> Vec<String> {
+    let mut words = vec!["-pmuin".to_owned(), "--pivot-root".to_owned(), root.to_owned()];
+    for directory in ["/bin", "/lib", "/lib64", "/usr", "/etc"] {
+        // Not every architecture has a /lib64.
+        if Path::new(directory).exists() {
+            words.extend(["--ro-bind".to_owned(), directory.to_owned()]);
+        }
+    }
+    let home = format!("{root}/home:/home");
+    for word in ["--proc", "/proc", "--dev", "/dev", "--bind", &home, "--hostname", "box", "--init"] {
+        words.push(word.to_owned());
+    }
+    words
+}
+
+fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
+    first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+}
+
+/// Unmounts a kept namespace. Lazily, for it is busy while a scan, of another test say, looks at it.
+#[track_caller]
+fn release(file: &str) {
+    assert!(Command::new("umount").args(["--lazy", file]).status().unwrap().success());
+}
+
+/// A mark in the environment, by which every process that descends from a test is found.
+struct Mark(String);
+
+impl Mark {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Self(format!("NSTOOL_TEST_MARK={}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn put_on(&self, command: &mut Command) {
+        let (name, value) = self.0.split_once('=').unwrap();
+        command.env(name, value);
+    }
+
+    /// The processes that carry it, zombies apart, with their command lines.
+    fn carriers(&self) -> Vec<(i32, String)> {
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let carries = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == self.0.as_bytes())
+        };
+        let line = |pid: i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            (pid, String::from_utf8_lossy(&line).replace('\0', " "))
+        };
+        pids.filter(carries).map(line).collect()
+    }
+
+    #[track_caller]
+    fn assert_nobody_carries(&self) {
+        if try_eventually(|| self.carriers().is_empty().then_some(())).is_none() {
+            panic!("left behind: {:?}", self.carriers());
+        }
+    }
+}
+
+/// The mount points at or below a path.
+fn places_below(path: &Path) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let places =
+        table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|place| Path::new(place).starts_with(path));
+    // The last mounted first.
+    places.rev().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_no_mount_below(path: &Path) {
+    assert_eq!(places_below(path), Vec::<String>::new());
+}
