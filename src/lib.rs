@@ -16,8 +16,8 @@
 //!
 //! **What cannot be seen.** Without privileges the kernel shows the namespaces of one's own processes alone. Whatever
 //! stays out of sight is data: [`model::Observed`] says why, [`model::Snapshot::hidden`] counts it. From user space
-//! nobody sees descriptors in flight between processes, nor what the kernel itself holds; and a mounted filesystem that
-//! keeps a namespace (sysfs a network, mqueue an ipc namespace) does not tell which.
+//! nobody sees descriptors in flight between processes, nor what the kernel itself holds; and some open files that keep
+//! a namespace do not tell which ([`model::Suspect`]).
 //!
 //! **Kernel and Rust.** Linux 4.18 and newer, on x86-64 and aarch64; newer interfaces are used where the kernel has them
 //! ([`interfaces`]). Rust 1.88.
