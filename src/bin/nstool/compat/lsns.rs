@@ -376,8 +376,14 @@ fn namespaces<'a>(snapshot: &'a Snapshot, asked: &Asked) -> Vec<Row<'a>> {
             && !namespace.members.is_empty()
             && asked.task.filter(|pid| *pid != 0).is_none_or(|pid| namespace.members.contains(&pid))
     };
-    let mut shown: Vec<&Namespace> = Vec::new();
-    for namespace in snapshot.namespaces().iter().filter(is_asked) {
+    let mut found: Vec<&Namespace> = snapshot.namespaces().iter().filter(is_asked).collect();
+    let mut shown = Vec::new();
+    if asked.is_of_namespaces() {
+        found.extend(found.clone().into_iter().flat_map(|namespace| ancestors(snapshot, namespace)));
+        found.sort_unstable_by_key(|namespace| namespace.id.ino);
+    }
+    for namespace in found {
+        // What stands above comes first, whatever its inode.
         if asked.is_of_namespaces() {
             shown.extend(ancestors(snapshot, namespace).into_iter().rev());
         }
