@@ -379,13 +379,14 @@ fn namespaces<'a>(snapshot: &'a Snapshot, asked: &Asked) -> Vec<Row<'a>> {
     let mut found: Vec<&Namespace> = snapshot.namespaces().iter().filter(is_asked).collect();
     let mut shown = Vec::new();
     if asked.is_of_namespaces() {
-        found.extend(found.clone().into_iter().flat_map(|namespace| ancestors(snapshot, namespace)));
+        found.extend(found.clone().into_iter().flat_map(|namespace| ancestors(snapshot, namespace, true)));
         found.sort_unstable_by_key(|namespace| namespace.id.ino);
     }
     for namespace in found {
         // What stands above comes first, whatever its inode.
         if asked.is_of_namespaces() {
-            shown.extend(ancestors(snapshot, namespace).into_iter().rev());
+            let parents_too = asked.relation() == Some(Relation::Parent);
+            shown.extend(ancestors(snapshot, namespace, parents_too).into_iter().rev());
         }
         shown.push(namespace);
     }
@@ -400,11 +401,11 @@ fn namespaces<'a>(snapshot: &'a Snapshot, asked: &Asked) -> Vec<Row<'a>> {
     shown.into_iter().map(row).collect()
 }
 
-/// Returns the parents and owners of a namespace, the nearest first.
-fn ancestors<'a>(snapshot: &'a Snapshot, namespace: &'a Namespace) -> Vec<&'a Namespace> {
+/// Returns the owners of a namespace, and where asked the parents, the nearest first.
+fn ancestors<'a>(snapshot: &'a Snapshot, namespace: &'a Namespace, parents_too: bool) -> Vec<&'a Namespace> {
     let (mut found, mut climbing) = (Vec::new(), vec![namespace]);
     while let Some(next) = climbing.pop() {
-        let above = [next.parent, next.owner].into_iter().flatten().filter_map(Observed::known);
+        let above = [next.parent.filter(|_| parents_too), next.owner].into_iter().flatten().filter_map(Observed::known);
         for above in above.filter_map(|id| snapshot.namespace(id)) {
             if !found.iter().any(|known: &&Namespace| known.id == above.id) {
                 found.push(above);
