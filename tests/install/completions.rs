@@ -137,8 +137,8 @@ fn two_processes() -> (Helper, i32, String) {
     })
 }
 
-/// What every shell must do. `with_help` words a value beside what it is.
-fn complete_everything(shell: (&str, &str), with_help: fn(&str, &str) -> String) {
+/// What every shell must do. `list` makes it list what may follow a line; `with_help` words a value beside what it is.
+fn complete_everything(shell: (&str, &str), list: fn(&str) -> String, with_help: fn(&str, &str) -> String) {
     let (_sleepers, pid, prefix) = two_processes();
     let network = Helper::shell(&["unshare", "-n"], "echo; exec sleep 1000");
     let inode = inode_of(network.pid(), "net").to_string();
@@ -149,7 +149,7 @@ fn complete_everything(shell: (&str, &str), with_help: fn(&str, &str) -> String)
     shell.completes("nstool ls -p self -o NS,TYP\t\n", "NS  TYPE");
     shell.completes("nstool ls --tree=own\t -l\n", "--tree=owner");
     shell.completes("nstool ls -t cgr\t -p self\n", "cgroup");
-    shell.completes(&format!("nstool ls -p {prefix}\t\t"), &with_help(&pid.to_string(), "sleep 4711"));
+    shell.completes(&list(&format!("nstool ls -p {prefix}")), &with_help(&pid.to_string(), "sleep 4711"));
     // Alone it stands there in full; beside others it is listed.
     shell.completes(&format!("nstool ls {}\t\t", &inode[..inode.len() - 1]), &inode);
 }
@@ -158,21 +158,26 @@ fn complete_everything(shell: (&str, &str), with_help: fn(&str, &str) -> String)
 fn bash_completes_what_is_there_now() {
     need_root!();
     need!("bash", "script", "unshare");
-    complete_everything(BASH, |value, help| format!("{value}  ({help})"));
+    complete_everything(BASH, |line| format!("{line}\t\t"), |value, help| format!("{value}  ({help})"));
 }
 
 #[test]
 fn zsh_completes_what_is_there_now() {
     need_root!();
     need!("zsh", "script", "unshare");
-    complete_everything(ZSH, |value, help| format!("{value}  -- {help}"));
+    complete_everything(ZSH, |line| format!("{line}\t\t"), |value, help| format!("{value}  -- {help}"));
 }
 
 #[test]
 fn fish_completes_what_is_there_now() {
     need_root!();
     need!("fish", "script", "unshare");
-    complete_everything(FISH, |value, help| format!("{value}  ({help})"));
+    // Its pager shows some of them at a time; this asks the same completion for all.
+    complete_everything(
+        FISH,
+        |line| format!("complete --do-complete '{line}'\n"),
+        |value, help| format!("{value}\t{help}"),
+    );
 }
 
 #[test]

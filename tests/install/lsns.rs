@@ -12,7 +12,7 @@ const RELEASE: &str = "lsns from util-linux 2.38.1\n";
 /// Runs the comparison in the scene of lsns.sh; returns what differed, and how many command lines were compared.
 #[track_caller]
 fn compare(locale: &str) -> (String, usize) {
-    let scratch = Scratch::new("lsns");
+    let scratch = Scratch::new(&format!("lsns-{locale}"));
     let ours = scratch.0.join("lsns");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nstool"), &ours).unwrap();
     let list = std::fs::File::open(of_the_repository("tests/install/lsns.list")).unwrap();
