@@ -12,6 +12,7 @@
 //!     Outcome::Ended(ending) => ending.mirror(),
 //!     Outcome::Started(pid) => println!("{pid}"),
 //!     Outcome::NotExecuted { status, error } => eprintln!("{error} ({status})"),
+//!     other => eprintln!("{other:?}"),
 //! }
 //! # Ok::<(), nstool::Error>(())
 //! ```
