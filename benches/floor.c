@@ -1,6 +1,6 @@
 // The floor under the process source: the system calls it makes, and nothing else. For every process of the machine:
-// pidfd_open, for each of the ten links a PIDFD_GET_*_NAMESPACE, NS_GET_ID and close, with one descriptor of each
-// distinct namespace kept open. Prints the number of processes, and the CPU time in microseconds.
+// pidfd_open, for each of eight links a PIDFD_GET_*_NAMESPACE, NS_GET_ID and close (the pid and time namespace follow from
+// those for children), with one descriptor of each distinct namespace kept open. Prints the number of processes, and the CPU time in microseconds.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -49,6 +49,8 @@ int main(void)
         processes++;
         for (int request = 1; request <= 10; request++) {
             uint64_t id;
+            if (request == 5 || request == 7) // PIDFD_GET_PID_NAMESPACE, PIDFD_GET_TIME_NAMESPACE
+                continue;
             int fd = ioctl(pidfd, _IO(0xff, request), 0);
             if (fd < 0)
                 continue;

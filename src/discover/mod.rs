@@ -206,10 +206,17 @@ impl<'a> Scan<'a> {
 fn fill_members(namespaces: &mut [Namespace], processes: &[Process]) {
     let places: HashMap<NamespaceId, usize> =
         namespaces.iter().enumerate().map(|(place, namespace)| (namespace.id, place)).collect();
+    // Neighbours mostly share their namespaces, which spares most look-ups.
+    let mut last = [None; NamespaceLink::COUNT];
     for process in processes {
         for link in NamespaceLink::ALL {
             let Observed::Known(id) = process.links[link.index()] else { continue };
-            let Some(namespace) = places.get(&id).and_then(|place| namespaces.get_mut(*place)) else { continue };
+            let place = match last[link.index()] {
+                Some((same, place)) if same == id => Some(place),
+                _ => places.get(&id).copied(),
+            };
+            last[link.index()] = place.map(|place| (id, place));
+            let Some(namespace) = place.and_then(|place| namespaces.get_mut(place)) else { continue };
             match link {
                 NamespaceLink::Own(_) => namespace.members.push(process.pid),
                 NamespaceLink::ForChildren(kind) => {
@@ -225,12 +232,21 @@ fn fill_members(namespaces: &mut [Namespace], processes: &[Process]) {
 /// Returns the lowest-numbered process in each namespace the snapshot under way has seen, by namespace.
 fn leads(processes: &[Process]) -> HashMap<NamespaceId, Pid> {
     let mut leads = HashMap::new();
-    for process in processes {
-        for kind in NamespaceKind::ALL {
-            if let Observed::Known(id) = process.links[kind as usize] {
-                leads.entry(id).or_insert(process.pid);
-            }
-        }
+    for (id, pid) in changes(processes, NamespaceKind::COUNT) {
+        leads.entry(id).or_insert(pid);
     }
     leads
+}
+
+/// Returns where the first `links` links of the processes lead, with the process; but not again where a process's
+/// neighbour led to the same, as most do.
+fn changes(processes: &[Process], links: usize) -> impl Iterator<Item = (NamespaceId, Pid)> {
+    let before = std::iter::once(None).chain(processes.iter().map(Some));
+    processes.iter().zip(before).flat_map(move |(process, before)| {
+        (0..links).filter_map(move |link| match process.links[link] {
+            known if before.is_some_and(|before| before.links[link] == known) => None,
+            Observed::Known(id) => Some((id, process.pid)),
+            _ => None,
+        })
+    })
 }

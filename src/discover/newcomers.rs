@@ -4,9 +4,10 @@
 
 use std::collections::HashSet;
 
-use super::{Scan, worker};
+use super::{Scan, changes, worker};
 use crate::id::NamespaceId;
-use crate::model::{Holder, Observed};
+use crate::kind::NamespaceLink;
+use crate::model::Holder;
 use crate::sys::handle::Handle;
 
 /// Looks at the processes born since the scan began, if a namespace was met that none of the others is in.
@@ -44,13 +45,7 @@ pub(super) fn drop_ended(scan: &mut Scan<'_>) {
 
 /// Returns the namespaces that no process is in and nothing seen holds.
 fn unexplained(scan: &Scan<'_>) -> Vec<(usize, NamespaceId)> {
-    let links = scan.processes.iter().flat_map(|process| process.links.iter());
-    let entered: HashSet<NamespaceId> = links
-        .filter_map(|link| match link {
-            Observed::Known(id) => Some(*id),
-            _ => None,
-        })
-        .collect();
+    let entered: HashSet<NamespaceId> = changes(&scan.processes, NamespaceLink::COUNT).map(|(id, _)| id).collect();
     let held: HashSet<usize> = scan.holders.iter().map(|(index, _)| *index).collect();
     (0..scan.registry.len())
         .filter(|index| !held.contains(index) && !scan.ended.contains(index))

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::registry::Place;
 use super::worker::{Visit, Worker};
-use crate::id::Pid;
+use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Observed, Why};
 use crate::proc::{numbers_in, stat};
@@ -28,21 +28,30 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     visit.hidden = visit.process.hidden();
 }
 
-type Links = [Observed<crate::id::NamespaceId>; NamespaceLink::COUNT];
+type Links = [Observed<NamespaceId>; NamespaceLink::COUNT];
 
-fn wanted(worker: &Worker<'_>) -> impl Iterator<Item = NamespaceLink> + use<> {
+fn wanted(worker: &Worker<'_>) -> impl DoubleEndedIterator<Item = NamespaceLink> + use<> {
     let kinds = worker.kinds;
     NamespaceLink::ALL.into_iter().filter(move |link| kinds.contains(link.kind()))
 }
 
 /// Fills `links` through the pidfd. Returns whether the leader thread has ended.
 fn read_by_pidfd(worker: &mut Worker<'_>, pidfd: BorrowedFd<'_>, links: &mut Links, pid: Pid) -> bool {
-    for link in wanted(worker) {
+    // From the last to the first, so that the links for children are read before those they may answer for.
+    for link in wanted(worker).rev() {
+        if let Observed::Known(_) = links[link.index()] {
+            continue;
+        }
         let Some(opened) = pidfd::namespace(pidfd, link) else {
             return read_by_path(worker, &format!("{pid}/ns"), links);
         };
         match opened.and_then(|fd| worker.adopt(fd, link.kind())) {
-            Ok(place) => links[link.index()] = Observed::Known(place.id),
+            Ok(place) => {
+                links[link.index()] = Observed::Known(place.id);
+                if answers_for_its_own(worker, link, place.id) {
+                    links[link.kind() as usize] = Observed::Known(place.id);
+                }
+            }
             Err(error) => match error.raw_os_error() {
                 Some(libc::ESRCH) => return true,
                 // No descriptor to be had; the links' texts need none.
@@ -57,6 +66,19 @@ fn read_by_pidfd(worker: &mut Worker<'_>, pidfd: BorrowedFd<'_>, links: &mut Lin
         }
     }
     false
+}
+
+/// Tells whether the namespace for a process's children must be its own as well, which spares reading that.
+///
+/// A pid namespace for children is the process's own or below it (pid_namespaces(7)), and all processes we see are in ours
+/// or below: so if their children are born in ours, they are in ours. A time namespace for children differs from the
+/// process's own only when unshare(2) has just made it (time_namespaces(7)), and the initial one was not made.
+fn answers_for_its_own(worker: &Worker<'_>, link: NamespaceLink, id: NamespaceId) -> bool {
+    match link {
+        NamespaceLink::ForChildren(NamespaceKind::Pid) => worker.own_pid_namespace == Some(id.ino),
+        NamespaceLink::ForChildren(kind) => id.ino == kind.facts().initial_inode,
+        NamespaceLink::Own(_) => false,
+    }
 }
 
 /// Fills `links` from a directory such as `42/ns`. Returns whether its task has ended.

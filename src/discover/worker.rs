@@ -16,9 +16,11 @@ use crate::sys::pidfd;
 /// More threads contend for the kernel's locks of /proc more than they gain.
 const THREADS: usize = 2;
 
-/// How many processes a thread takes at a time; with fewer than two such shares a second thread costs more than it
-/// saves.
-const SHARE: usize = 64;
+/// How many processes a thread takes at a time: few, so that neither waits long for the other at the end.
+const SHARE: usize = 8;
+
+/// With fewer processes than these a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 32;
 
 /// What one thread needs and gathers.
 pub(super) struct Worker<'a> {
@@ -30,6 +32,8 @@ pub(super) struct Worker<'a> {
     /// Our own process as /proc numbers it, and the descriptors it had before the scan opened its own.
     pub(super) me: Option<Pid>,
     pub(super) inherited: &'a HashSet<RawFd>,
+    /// The inode of our own pid namespace, of which our /proc must be.
+    pub(super) own_pid_namespace: Option<u64>,
     /// The device of pidfds, where the kernel gives them one of their own (since Linux 6.9).
     pub(super) pidfd_device: Option<u64>,
     /// Space that is used again for every process.
@@ -76,6 +80,7 @@ impl<'a> Worker<'a> {
             kinds: scope.kinds_to_read(),
             me: proc.own_pid(),
             inherited,
+            own_pid_namespace: rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino),
             pidfd_device,
             buffer: Vec::with_capacity(4096),
             magics: HashMap::new(),
@@ -150,7 +155,7 @@ pub(super) fn visit_all(
         }
         worker.gathered
     };
-    let threads = THREADS.min(pids.len().div_ceil(SHARE));
+    let threads = if pids.len() < WORTH_A_THREAD { 1 } else { THREADS };
     let mut all = std::thread::scope(|threads_scope| {
         let others: Vec<_> = (1..threads)
             .filter_map(|_| std::thread::Builder::new().name("scan".into()).spawn_scoped(threads_scope, work).ok())
