@@ -14,7 +14,7 @@ for count in "${@:-0 1000 16000}"; do
         coproc crowd { "$tools/sleepers" "$n"; }
         read -r _ <&"${crowd[0]}"
         echo "== $n sleepers"
-        "$tools/pair" $((n > 4000 ? 5 : 21)) "$nstool ls -l" "lsns -l"
+        "$tools/pair" $((n > 4000 ? 5 : 41)) "$nstool ls -l" "lsns -l"
         # The crowd leaves when its stdin closes.
         eval "exec ${crowd[1]}>&-"
         wait "$crowd_PID" || true
