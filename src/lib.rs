@@ -46,4 +46,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
-pub use sys::probe::{Interface, interfaces};
+pub use sys::probe::{Interface, interfaces, try_interfaces};

@@ -85,7 +85,7 @@ pub fn open_path(path: &Path) -> Result<PinnedNamespace> {
 
 fn no_namespace(path: &Path, kind: FileType) -> Error {
     let shown = printable(path.as_os_str().as_encoded_bytes());
-    let error = Error::new(ErrorKind::Invalid, format!("{shown} is no namespace file"));
+    let error = Error::new(ErrorKind::Unsuitable, format!("{shown} is no namespace file"));
     let named = path.starts_with(NETNS_DIR) || path.starts_with("/var/run/netns");
     match kind {
         FileType::RegularFile if named => error
@@ -121,7 +121,7 @@ pub fn require_kind(namespace: PinnedNamespace, kind: NamespaceKind, name: &[u8]
         return Ok(namespace);
     }
     let message = format!("{} is a {found} namespace, not a {kind} namespace", printable(name));
-    Err(Error::new(ErrorKind::Invalid, message))
+    Err(Error::new(ErrorKind::Unsuitable, message))
 }
 
 #[cfg(test)]
@@ -157,8 +157,8 @@ mod tests {
             ("999999999", ErrorKind::NotFound, "no process 999999999"),
             ("ns:1", ErrorKind::NotFound, "no namespace 1 found"),
             ("netns:no-such-name", ErrorKind::NotFound, "is named no-such-name"),
-            ("/proc/self/status", ErrorKind::Invalid, "is no namespace file"),
-            ("/proc", ErrorKind::Invalid, "is no namespace file"),
+            ("/proc/self/status", ErrorKind::Unsuitable, "is no namespace file"),
+            ("/proc", ErrorKind::Unsuitable, "is no namespace file"),
             ("/no/such/file", ErrorKind::NotFound, "cannot open /no/such/file"),
         ] {
             let error = resolve(text).unwrap_err();

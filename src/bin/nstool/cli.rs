@@ -1,8 +1,12 @@
 //! The command line as a whole: what all verbs share. Each verb's own options stand in its file below `commands/`.
 
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
 use clap::{Parser, ValueEnum};
 
 use crate::commands::Command;
+use crate::render::{self, Terminal, report};
 
 /// See, explain, compare, enter and create Linux namespaces.
 #[derive(Debug, Parser)]
@@ -24,7 +28,17 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
-/// Parses our command line; on bad usage, prints why and exits with 2.
-pub(crate) fn parse() -> Cli {
-    Cli::parse()
+/// Parses our command line. What ends there is done: help and the version are printed, and bad usage is explained with
+/// status 2.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|talk| {
+        let printed = talk.print().and_then(|()| io::stdout().flush());
+        match render::written(printed) {
+            Err(error) if !talk.use_stderr() => {
+                report::error(&error, &Terminal::detect(ColorChoice::Auto));
+                ExitCode::FAILURE
+            }
+            _ => u8::try_from(talk.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+        }
+    })
 }

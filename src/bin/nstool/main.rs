@@ -14,13 +14,16 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(&words) {
         return code;
     }
-    let cli = cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let terminal = render::Terminal::detect(cli.color);
     match commands::run(&cli.command, &terminal) {
         Ok(code) => code,
         Err(error) => {
             render::report::error(&error, &terminal);
-            ExitCode::from(cli.command.trouble_code())
+            ExitCode::from(cli.command.trouble_code(&error))
         }
     }
 }

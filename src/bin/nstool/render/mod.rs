@@ -45,10 +45,15 @@ impl Terminal {
     }
 }
 
-/// Writes `text` to stdout. A reader that went away (a closed pipe) is no failure.
+/// Writes `text` to stdout.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Judges how writing to stdout went. A reader that went away (a closed pipe) is no failure.
+pub(crate) fn written(result: io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::system("cannot write to stdout", error)),
         _ => Ok(()),
     }

@@ -230,7 +230,7 @@ impl Args {
         for ino in &self.namespaces {
             let kind = snapshot.namespace_by_inode(*ino).map(|namespace| namespace.kind);
             if let Some(kind) = kind.filter(|kind| !self.kinds().contains(*kind)) {
-                return Err(Error::new(ErrorKind::Invalid, format!("namespace {ino} is of kind {kind}"))
+                return Err(Error::new(ErrorKind::Unsuitable, format!("namespace {ino} is of kind {kind}"))
                     .with_hint(format!("leave out -t, or say -t {kind}")));
             }
         }

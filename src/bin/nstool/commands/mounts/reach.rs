@@ -126,7 +126,7 @@ fn attach(
                 let kind = |directory| if directory { "a directory" } else { "a file" };
                 let (from, to) = (printable(&of_source.path), printable(&located.path));
                 let message = format!("cannot bind {} on {}", kind(of_source.directory), kind(located.directory));
-                return Err(Error::new(ErrorKind::Invalid, message)
+                return Err(Error::new(ErrorKind::Unsuitable, message)
                     .because(std::io::Error::from_raw_os_error(libc::ENOTDIR))
                     .with_hint(format!("{from} and {to} must both be directories, or both not")));
             }
@@ -135,7 +135,7 @@ fn attach(
     };
     if what == What::New && !located.directory {
         let shown = printable(&located.path).into_owned();
-        return Err(Error::new(ErrorKind::Invalid, format!("{shown} is no directory"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{shown} is no directory"))
             .with_hint("a new filesystem is mounted on a directory; on a file only a file can be bound (--bind)"));
     }
     let prediction =
@@ -342,7 +342,7 @@ fn owners(scene: &Scene, here: usize, there: usize) -> String {
 }
 
 fn refused(verb: &str, path: &[u8], refusal: Refusal) -> Error {
-    Error::new(ErrorKind::Invalid, format!("the kernel would refuse to {verb} {}: {refusal}", printable(path)))
+    Error::new(ErrorKind::Unsuitable, format!("the kernel would refuse to {verb} {}: {refusal}", printable(path)))
         .because(std::io::Error::from_raw_os_error(refusal.errno()))
 }
 
@@ -358,7 +358,7 @@ fn unmount(
     let shown = printable(&located.path).into_owned();
     if *forest.node(place.mount).root != place.inside {
         let on = describe_mount(forest, place.mount);
-        return Err(Error::new(ErrorKind::Invalid, format!("{shown} is not a mount point"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{shown} is not a mount point"))
             .with_hint(format!("it lies on {on}")));
     }
     let prediction = forest.unmount(groups, place.mount, args.lazy).map_err(|refusal| {

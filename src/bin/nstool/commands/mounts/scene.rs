@@ -79,7 +79,7 @@ impl Scene {
                 }
                 Resolved::Namespace(namespace) => {
                     let message = format!("{target} is a {} namespace, not a mnt namespace", namespace.kind());
-                    return Err(Error::new(ErrorKind::Invalid, message)
+                    return Err(Error::new(ErrorKind::Unsuitable, message)
                         .with_hint("`nstool ls -t mnt` lists the mount namespaces"));
                 }
             },
