@@ -65,14 +65,14 @@ fn read(proc: &Proc, process: &Process) -> Observed<Box<Details>> {
     let mut read = || -> io::Result<Option<Details>> {
         let Some((parent, uid)) = parent_and_uid(proc, pid, &mut buffer)? else { return Ok(None) };
         proc.read_at(&format!("{path}/cmdline"), &mut buffer)?;
-        let command = match cmdline::join(&buffer) {
-            Some(command) => command,
+        let (command, zombie) = match cmdline::join(&buffer) {
+            Some(command) => (command, false),
             None => {
                 proc.read_at(&format!("{path}/stat"), &mut buffer)?;
-                stat::parse(&buffer).map(|stat| stat.comm).unwrap_or_default()
+                stat::parse(&buffer).map(|stat| (stat.comm, stat.state == b'Z')).unwrap_or_default()
             }
         };
-        Ok(Some(Details { parent, uid, command }))
+        Ok(Some(Details { parent, uid, command, zombie }))
     };
     match read() {
         Ok(Some(details)) => Observed::Known(Box::new(details)),

@@ -375,7 +375,9 @@ pub(crate) fn kept(request: &Request) -> Result<Vec<i32>> {
     numbers.sort_unstable();
     numbers.dedup();
     match numbers.iter().find(|number| !crate::sys::process::is_open(**number)) {
-        Some(number) => Err(Error::new(ErrorKind::Unsuitable, format!("cannot keep descriptor {number}: it is not open"))),
+        Some(number) => {
+            Err(Error::new(ErrorKind::Unsuitable, format!("cannot keep descriptor {number}: it is not open")))
+        }
         None => Ok(numbers),
     }
 }

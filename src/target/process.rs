@@ -89,6 +89,17 @@ impl PinnedProcess {
         Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
     }
 
+    /// Checks that the process of this number below our /proc, which a scan lists, is this one.
+    ///
+    /// # Errors
+    /// Our /proc belongs to an outer pid namespace, or hides it.
+    pub fn verify_listed(&self) -> Result<()> {
+        match &self.dir {
+            Some(_) => Ok(()),
+            None => Err(self.cannot("read the namespaces", io::Error::from_raw_os_error(libc::ENOTDIR))),
+        }
+    }
+
     fn is_alive(&self) -> bool {
         if let Some(pidfd) = &self.pidfd {
             return is_running(pidfd);

@@ -63,7 +63,9 @@ fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
                 match (reader.is_admin, reader.in_initial_pid_namespace) {
                     (true, _) => "needs the initial pid namespace: run it on the host itself",
                     (false, true) => "needs CAP_SYS_ADMIN in the initial user namespace",
-                    (false, false) => "needs CAP_SYS_ADMIN in the initial user namespace, and the initial pid namespace",
+                    (false, false) => {
+                        "needs CAP_SYS_ADMIN in the initial user namespace, and the initial pid namespace"
+                    }
                 }
                 .to_owned()
             }
@@ -107,12 +109,8 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_said_with_what_helps() {
-        let reader = |is_root| Reader {
-            is_root,
-            is_admin: is_root,
-            in_initial_pid_namespace: true,
-            kernel: "6.1.0".to_owned(),
-        };
+        let reader =
+            |is_root| Reader { is_root, is_admin: is_root, in_initial_pid_namespace: true, kernel: "6.1.0".to_owned() };
         let (root, user) = (reader(true), reader(false));
         let mut hidden = Hidden::default();
         assert_eq!(line(&hidden, 340, &user), None);

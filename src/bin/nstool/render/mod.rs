@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod hidden;
 pub(crate) mod listing;
+pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod quote;
 pub(crate) mod report;

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Some(Question::Peers(args)) => peers::run(args, terminal),
         Some(Question::Reach(args)) => reach::run(args, terminal),
         Some(Question::Holders(args)) => holders::run(args, terminal),
-        None if args.check_shared => check::run(&args.words, args.all, args.list.json, terminal),
+        None if args.check_shared => check::run(&args.words, args.all, args.list.output.json, terminal),
         None => list::run(&args.words, &args.list, terminal),
     }
 }

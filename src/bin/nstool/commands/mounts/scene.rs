@@ -16,7 +16,7 @@ use nstool::{Error, ErrorKind, NamespaceId, NamespaceKind, NamespaceLink, Pid, R
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::render::{Terminal, hidden};
+use crate::render::{Terminal, hidden, report};
 
 /// The mount tables of the machine, and what is known besides.
 pub(super) struct Scene {
@@ -59,6 +59,7 @@ impl Scene {
 
     pub(super) fn say_hidden(&self, terminal: &Terminal) {
         hidden::say_of(&self.tables.hidden, self.tables.processes, terminal);
+        report::whose_numbers(terminal);
     }
 
     /// Finds the namespace of a target; without one our own.
