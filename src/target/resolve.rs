@@ -12,7 +12,7 @@ use super::{Target, search};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 use crate::printable;
-use crate::sys::nsfs;
+use crate::sys::{handle, nsfs};
 
 /// Where `ip netns add` binds the network namespaces it names.
 const NETNS_DIR: &str = "/run/netns";
@@ -50,7 +50,8 @@ impl Target {
     }
 }
 
-/// Opens the namespace file at `path`.
+/// Opens the namespace file at `path`. Where the kernel can (Linux 6.18), what is returned does not keep busy the mount
+/// that the path leads to.
 ///
 /// # Errors
 /// It is not there, or is no namespace file.
@@ -78,7 +79,8 @@ pub fn open_path(path: &Path) -> Result<PinnedNamespace> {
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
         .map_err(cannot_open)?;
     match nsfs::kind(fd.as_fd()) {
-        Ok(_) => PinnedNamespace::new(fd).map_err(|error| Error::system(format!("cannot examine {shown}"), error)),
+        Ok(_) => PinnedNamespace::new(handle::without_mount(fd))
+            .map_err(|error| Error::system(format!("cannot examine {shown}"), error)),
         Err(_) => Err(no_namespace(path, FileType::Unknown)),
     }
 }

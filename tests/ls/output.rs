@@ -286,6 +286,11 @@ fn on_a_terminal_commands_are_cut_to_its_width() {
         assert!(width("-t uts", columns) <= columns as usize, "in {columns} columns no line wraps");
     }
     assert!(width("-t uts", 120) > 80);
+    let mounts = format!("stty cols 50; {} mounts -l 2>/dev/null", env!("CARGO_BIN_EXE_nstool"));
+    let script = ["-qec", &mounts, "/dev/null"];
+    let output = std::process::Command::new("script").args(script).stdin(std::process::Stdio::null()).output().unwrap();
+    let text = uncoloured(&String::from_utf8(output.stdout).unwrap());
+    assert!(text.lines().all(|line| line.trim_end().chars().count() <= 50), "{text}");
     assert!(width("-t uts -u", 80) > 300);
     drop(holder);
 }

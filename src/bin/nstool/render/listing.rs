@@ -113,20 +113,27 @@ impl<R> Listing<'_, R> {
         out
     }
 
-    /// Shortens columns that may be cut, always the widest of them, until the table fits into `width` or nothing worth
-    /// reading would be left of them.
+    /// Shortens columns that may be cut, always the widest of them, until the table fits into `width`. Where that would
+    /// leave nothing worth reading of any, the first ones are left some room: the table will not fit anyway.
     fn cut(&self, texts: &mut [Vec<String>], width: usize) {
         let widest = |place: usize| texts.iter().map(|row| width_of(&row[place])).max().unwrap_or_default();
         let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
         let before = widths.clone();
         let gaps = GAP * widths.len().saturating_sub(1);
-        for least in [LEAST, BARELY] {
+        let shrink = |widths: &mut [usize], least: usize| {
             while widths.iter().sum::<usize>() + gaps > width {
                 let may_be_cut = |place: &usize| self.columns[*place].cut && widths[*place] > least;
                 match (0..widths.len()).filter(may_be_cut).max_by_key(|place| widths[*place]) {
                     Some(place) => widths[place] -= 1,
-                    None => break,
+                    None => return false,
                 }
+            }
+            true
+        };
+        if !shrink(&mut widths, LEAST) {
+            let mut barely = widths.clone();
+            if shrink(&mut barely, BARELY) {
+                widths = barely;
             }
         }
         for row in texts {

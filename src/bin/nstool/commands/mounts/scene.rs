@@ -145,6 +145,11 @@ impl Scene {
         }
     }
 
+    /// Returns the place of the namespace we are in.
+    pub(super) fn own_index(&self) -> Option<usize> {
+        self.own.and_then(|own| self.find(own))
+    }
+
     /// Tells whether it is the namespace we are in.
     pub(super) fn is_own(&self, index: usize) -> bool {
         self.own == Some(self.tables()[index].namespace)
