@@ -47,3 +47,6 @@ pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
 pub use sys::probe::{Interface, interfaces, try_interfaces};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use sys::startup::stdout_was_closed;

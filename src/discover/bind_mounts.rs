@@ -13,7 +13,7 @@ use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Process, Subject, Why};
 use crate::proc::{mountinfo, read_to_end};
-use crate::sys::{handle, nsfs, statmount};
+use crate::sys::{nsfs, statmount};
 
 /// With a namespace full of processes that may not be read, not all of them are tried.
 const MEMBERS_TRIED: usize = 8;
@@ -165,8 +165,7 @@ fn enter(scan: &mut Scan<'_>, place: Place, ours: bool, found: Found) {
 /// Enters a namespace that only a mount has told of: opened where a path leads to it, else as a number alone.
 fn pin(scan: &Scan<'_>, place: Place, ours: bool, found: &Found) -> usize {
     let is_it = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_ino == found.ino);
-    // Held to the end of the scan through its mount, it would make somebody's umount fail (EBUSY).
-    let accept = |path_fd: OwnedFd| reopen_namespace(path_fd).ok().map(handle::without_mount).filter(is_it);
+    let accept = |path_fd: OwnedFd| reopen_namespace(path_fd).ok().filter(is_it);
     let opened = reach::open(scan, place, ours, &found.mount_point, accept);
     opened
         .and_then(|file| scan.registry.adopt(file, found.kind, &mut Known::default()).ok())

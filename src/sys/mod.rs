@@ -15,6 +15,8 @@ pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod socket;
+#[cfg(feature = "cli")]
+pub(crate) mod startup;
 pub(crate) mod statmount;
 
 use std::io;

@@ -404,3 +404,19 @@ fn a_full_disk_is_a_failure() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to stdout"));
 }
+
+#[test]
+fn a_stdout_that_is_closed_is_a_failure() {
+    for words in ["ls", "ls -J", "ls -H", "mounts", "--help", "version"] {
+        let script = format!("{} {words} >&-", env!("CARGO_BIN_EXE_nstool"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.ends_with("error: cannot write to stdout\ncause: Bad file descriptor (os error 9)\n"), "{said}");
+    }
+    // What has nothing to say says nothing wrong, and /dev/null is as good as any other file.
+    for words in ["ls -Q 'NPROCS < 0' >&-", "ls >/dev/null", "ls <>/dev/null >&0", "ls 2>&- >/dev/null"] {
+        let script = format!("{} {words}", env!("CARGO_BIN_EXE_nstool"));
+        assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{words}");
+    }
+}

@@ -192,3 +192,33 @@ fn a_device_that_nothing_uses_is_said_to_be_unused() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with("error: 250:250 is not mounted in any mount namespace that can be seen"), "{said}");
 }
+
+#[test]
+fn a_namespace_that_is_looked_at_by_its_bind_mount_can_be_unmounted() {
+    need_root!();
+    need!("unshare");
+    let helper = Helper::shell(&["unshare", "--uts"], "echo ready; exec sleep 1000");
+    let file = format!("/proc/{}/ns/uts", helper.pid());
+    if handle::Handle::of(std::fs::File::open(&file).unwrap()).is_none() {
+        return skip("this kernel has no handles of namespaces");
+    }
+    let directory = TemporaryDirectory::new();
+    let place = directory.path().join("uts");
+    std::fs::write(&place, "").unwrap();
+    // On a thread of its own, in a mount namespace of its own.
+    std::thread::scope(|scope| {
+        let look = || {
+            use nix::mount::{MntFlags, MsFlags, mount, umount2};
+            const NONE: Option<&str> = None;
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+            mount(Some(file.as_str()), &place, NONE, MsFlags::MS_BIND, NONE).unwrap();
+            let held = nstool::target::open_path(&place).unwrap();
+            assert_eq!(held.id().ino, inode_of(helper.pid(), "uts"));
+            // Another test's scan may look at the same moment.
+            eventually(|| umount2(&place, MntFlags::empty()).ok());
+            assert_eq!(held.kind(), nstool::NamespaceKind::Uts);
+        };
+        scope.spawn(look).join().unwrap();
+    });
+}

@@ -13,6 +13,9 @@ pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
 
 /// The same of something else than a snapshot, for which `processes` were looked at.
 pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
+    if hidden.is_empty() {
+        return;
+    }
     let initial = |kind: NamespaceKind| {
         let own = std::fs::metadata(format!("/proc/self/ns/{kind}"));
         own.is_ok_and(|own| std::os::unix::fs::MetadataExt::ino(&own) == kind.facts().initial_inode)
