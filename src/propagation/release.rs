@@ -76,7 +76,9 @@ impl Forest<'_> {
                 return By::Propagation(*before);
             }
             if now.node(mount).parent.is_none() {
-                return By::RootOfNamespace;
+                // In a table that was read below another root more mounts seem to stand on none.
+                let is_root = self.mount(mount).is_none_or(|told| told.mount_point == b"/");
+                return if is_root { By::RootOfNamespace } else { By::Unmounting };
             }
             // Most reach nobody else; then all that changes is that it stands nowhere, and nothing has to be copied.
             let parent = now.node(mount).parent;

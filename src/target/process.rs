@@ -193,8 +193,8 @@ impl PinnedProcess {
         {
             return proc::blame(format!("cannot {what} of process {pid}"), &trouble);
         }
-        // With hidepid what is below the directory of another's process is not there (EPERM with the mildest form of it).
-        let absent = matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR));
+        // With hidepid nothing is there below the directory of another's process (EPERM with the mildest form of it).
+        let absent = matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) && self.stat().is_none();
         if absent && !rustix::process::geteuid().is_root() && Proc::open().is_ok_and(|proc| proc.hides_processes()) {
             let who = self.uid().map_or_else(|| "its owner".to_owned(), |uid| format!("its owner (uid {uid})"));
             return Error::new(ErrorKind::NotPermitted, format!("cannot {what} of process {pid}"))
