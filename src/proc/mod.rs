@@ -183,8 +183,8 @@ fn foreign(dir: &OwnedFd) -> Error {
     };
     let message = format!("/proc belongs to another pid namespace{which}, which we are not in");
     Error::new(ErrorKind::Unsupported, message).with_hint(
-        "`umount /proc` uncovers our own, if the other was mounted over it (a shared /proc does that to others: \
-         `nstool mounts --check-shared`); else mount one: `mount -t proc proc /proc`",
+        "`umount /proc` uncovers our own, if the other was mounted over it (being shared, it takes what others mount: \
+         `nstool mounts --check-shared` then tells whom); else mount one: `mount -t proc proc /proc`",
     )
 }
 

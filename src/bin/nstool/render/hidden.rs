@@ -64,7 +64,8 @@ fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
             // The kernel's may_see_all_namespaces() wants both.
             (Subject::MountNamespaces, Why::NotPermitted) if reader.is_root => {
                 match (reader.is_admin, reader.in_initial_pid_namespace) {
-                    (true, _) => "needs the initial pid namespace: run it on the host itself",
+                    (true, false) => "needs the initial pid namespace: run it on the host itself",
+                    (true, true) => "refused",
                     (false, true) => "needs CAP_SYS_ADMIN in the initial user namespace",
                     (false, false) => {
                         "needs CAP_SYS_ADMIN in the initial user namespace, and the initial pid namespace"
