@@ -14,10 +14,7 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(&words) {
         return code;
     }
-    let cli = match cli::parse() {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
+    let cli = cli::parse(words);
     let terminal = render::Terminal::detect(cli.color);
     match commands::run(&cli.command, &terminal) {
         Ok(code) => code,
