@@ -114,7 +114,7 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
         (request.confined, "its restrictions"),
     ];
     if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
-        return Err(Error::new(ErrorKind::Invalid, format!("cannot take {what} from {target}: it is no process"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {what} from {target}: it is no process"))
             .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
     }
     if request.target.is_none() && request.files.is_empty() {
@@ -159,7 +159,7 @@ fn network_of_socket(process: &PinnedProcess, number: i32) -> Result<PinnedNames
     let namespace = socket::network_namespace(duplicate.as_fd()).and_then(PinnedNamespace::new);
     namespace.map_err(|error| match error.raw_os_error() {
         Some(libc::ENOTTY) => {
-            Error::new(ErrorKind::Invalid, format!("descriptor {number} of process {pid} is no network socket"))
+            Error::new(ErrorKind::Unsuitable, format!("descriptor {number} of process {pid} is no network socket"))
         }
         _ => process.cannot(&format!("find the network namespace of socket {number}"), error),
     })
@@ -375,7 +375,9 @@ pub(crate) fn kept(request: &Request) -> Result<Vec<i32>> {
     numbers.sort_unstable();
     numbers.dedup();
     match numbers.iter().find(|number| !crate::sys::process::is_open(**number)) {
-        Some(number) => Err(Error::new(ErrorKind::Invalid, format!("cannot keep descriptor {number}: it is not open"))),
+        Some(number) => {
+            Err(Error::new(ErrorKind::Unsuitable, format!("cannot keep descriptor {number}: it is not open")))
+        }
         None => Ok(numbers),
     }
 }

@@ -196,7 +196,7 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
         }
         if asked == Some(Id::Follow) && found.is_none() {
             let message = format!("the target's {name} id is not known inside the user namespace to join");
-            return Err(Error::new(ErrorKind::Invalid, message).with_hint(format!("give the {name} id as a number")));
+            return Err(Error::new(ErrorKind::Unsuitable, message).with_hint(format!("give the {name} id as a number")));
         }
     }
     if by_default || request.gid.is_some() {

@@ -151,7 +151,7 @@ fn ids(request: &Request, facts: &Facts) -> Result<()> {
         if let Some(Id::Number(id)) = asked
             && !map.has(id)
         {
-            return Err(Error::new(ErrorKind::Invalid, format!("cannot take {name} id {id} in {}", facts.target))
+            return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {name} id {id} in {}", facts.target))
                 .because(format!("it is not mapped in its user namespace; these are: {map}"))
                 .with_hint(format!("choose a mapped {name} id")));
         }

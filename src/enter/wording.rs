@@ -137,7 +137,7 @@ fn id(name: &str, id: u32, errno: i32, cause: io::Error, facts: &Facts) -> Error
     if errno != libc::EINVAL {
         return Error::system(message, cause);
     }
-    let error = Error::new(ErrorKind::Invalid, message);
+    let error = Error::new(ErrorKind::Unsuitable, message);
     let map = facts.maps.as_ref().map(|maps| if name == "user" { &maps.uids } else { &maps.gids });
     let error = match map {
         Some(map) => error.because(format!("it is not mapped in the user namespace; these are: {map} (EINVAL)")),

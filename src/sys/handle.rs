@@ -2,7 +2,7 @@
 //! namespace alive, and that the kernel never gives to another one.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 use super::probe::Interface;
@@ -57,6 +57,13 @@ impl Handle {
         // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
+}
+
+/// Returns a descriptor of the same namespace that does not keep the mount busy through which `fd` was opened; where
+/// the kernel has no handles of namespaces, or we no right to them, `fd` itself.
+pub(crate) fn without_mount(fd: OwnedFd) -> OwnedFd {
+    let handle = Handle::of(fd.as_fd()).and_then(Result::ok);
+    handle.and_then(|handle| handle.open().ok()).unwrap_or(fd)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn a_target_that_is_not_there_is_told() {
     refused(&["ns:1", "--", "true"], 125, &["no namespace 1 found"]);
     refused(&["netns:no-such", "--", "true"], 125, &["no network namespace is named no-such"]);
     refused(&["/etc/passwd", "--", "true"], 125, &["/etc/passwd is no namespace file", "it is a plain file"]);
-    refused(&["--", "true"], 125, &["nothing to enter", "name a target"]);
+    refused(&["--", "true"], 2, &["nothing to enter", "name a target"]);
     let own = format!("ns:{}", inode_of(std::process::id() as i32, "net"));
     refused(&[&own, "-m", "--", "true"], 125, &["it is no process"]);
     refused(&["--net=/proc/self/ns/uts", "--", "true"], 125, &["is a uts namespace, not a net namespace"]);

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             render::report::error(&error, &terminal);
-            ExitCode::from(cli.command.trouble_code())
+            ExitCode::from(cli.command.trouble_code(&error))
         }
     }
 }
