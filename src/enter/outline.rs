@@ -65,7 +65,9 @@ fn tell(step: &Step, program: &Program) -> OutlineStep {
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
         Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
-        Step::SetLabel(label) => plain("label", printable(label.to_bytes()).into_owned()),
+        Step::SetLabel(label) => {
+            plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module))
+        }
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),
