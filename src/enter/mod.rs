@@ -139,7 +139,7 @@ impl Enter {
         if let Some(outcome) = self.obstacle() {
             return Ok(outcome);
         }
-        let outer = if self.pty { terminal::open()? } else { None };
+        let outer = if self.pty { terminal::open(self.steps.steps.contains(&Step::Fork))? } else { None };
         let work = Work {
             steps: &self.steps.steps,
             pinned: &self.pinned,
