@@ -238,27 +238,29 @@ first = start()
 trace = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=%s:signal=SIGSTOP:when=%s" % tuple(sys.argv[2].split("/"))]
 enter = subprocess.Popen(trace + [sys.argv[1], "enter", str(first.pid), "--", "echo", "in"],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-def stopped():
-    children = open("/proc/%d/task/%d/children" % (enter.pid, enter.pid)).read().split()
-    for child in children:
-        if "\nState:\tt" in open("/proc/%s/status" % child).read().lower() and \
-           "nstool" in os.readlink("/proc/%s/exe" % child) and ") t" in open("/proc/%s/stat" % child).read().lower():
-            try:
-                if "do_signal_stop" in open("/proc/%s/wchan" % child).read() or True: return int(child)
-            except OSError: pass
-while True:
-    tracee = stopped()
-    if tracee:
-        time.sleep(0.05)
-        if stopped() == tracee: break
+def found():
+    for child in open("/proc/%d/task/%d/children" % (enter.pid, enter.pid)).read().split():
+        try:
+            links = [os.readlink("/proc/%s/fd/%s" % (child, fd)) for fd in os.listdir("/proc/%s/fd" % child)]
+        except OSError: continue
+        # It stops before it does anything else.
+        if any("pidfd" in link for link in links): return int(child)
+end = time.monotonic() + 60
+while not found():
+    assert time.monotonic() < end
+tracee = found()
 first.kill(); first.wait()
 while True:
     open("/proc/sys/kernel/ns_last_pid", "w").write(str(first.pid - 1))
     second = start()
     if second.pid == first.pid: break
     second.kill(); second.wait()
-os.kill(tracee, signal.SIGCONT)
-said = enter.communicate()[0]
+while enter.poll() is None:
+    # Again and again, for it may come before the stop.
+    try: os.kill(tracee, signal.SIGCONT)
+    except ProcessLookupError: pass
+    time.sleep(0.01)
+said = enter.stdout.read()
 second.kill(); second.wait()
 print(enter.returncode, said)
 "#;
