@@ -101,7 +101,7 @@ impl Work<'_> {
         let (gate, gatekeeper) = gate()?;
         let Some(child) = Child::fork()? else {
             drop((reader, life, gatekeeper));
-            guardian.map(Guardian::forsake);
+            guardian.into_iter().for_each(Guardian::forsake);
             let keeper = outer.forsake(&mut inner);
             self.monitor(inner, keeper, &supervisor, &gate, writer, &lifeline)
         };
@@ -198,7 +198,7 @@ impl Work<'_> {
             Ok(Some(child)) => child,
             Ok(None) => {
                 drop((reader, gatekeeper));
-                guardian.map(Guardian::forsake);
+                guardian.into_iter().for_each(Guardian::forsake);
                 self.child(place, supervisor, &gate, &writer, job)
             }
             Err(error) => {

@@ -25,6 +25,7 @@ mod cgroups;
 mod confinement;
 mod environment;
 mod facts;
+mod files;
 mod gather;
 mod kernel;
 mod label;
@@ -97,7 +98,7 @@ impl Enter {
         preflight::check(&request, &facts, &steps)?;
         let program = program(&request, &facts, &pinned, &mut steps)?;
         let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-        facts.command = gather::presence(root, pinned.proc.as_ref(), program.candidates());
+        facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
 
@@ -118,14 +119,14 @@ impl Enter {
 
     /// Tells that the command is not inside, or cannot be executed there, before anything is done.
     fn obstacle(&self) -> Option<Outcome> {
-        match self.facts.command {
+        match &self.facts.command {
             Presence::Possible => None,
             Presence::Absent => {
                 let error = preflight::absent(&self.request, &self.facts.target);
                 Some(Outcome::NotExecuted { status: 127, error })
             }
             Presence::Refused(refusal) => {
-                Some(not_executed(&refusal, &self.facts, self.program.name(), self.program.candidates()))
+                Some(not_executed(refusal, &self.facts, self.program.name(), self.program.candidates()))
             }
         }
     }

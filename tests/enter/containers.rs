@@ -218,6 +218,14 @@ fn what_a_container_lacks_is_told_by_name() {
         let output = enter(&[&pid, "--", command]);
         assert!(stderr_of(&output).contains(part), "{}", stderr_of(&output));
         assert_eq!(output.status.code(), Some(status), "{command}");
+        // What can be seen from here is told without joining anything.
+        if status == 127 {
+            let plan = stdout_of(enter(&[&pid, "--dry-run", "--", command]));
+            assert!(plan.contains("note: cannot run"), "{plan}");
+            let json = stdout_of(enter(&[&pid, "--dry-run", "-J", "--", command]));
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert!(json["obstacle"].as_str().unwrap().contains(command), "{json}");
+        }
     }
     // The host's tools in its network.
     assert!(enter(&[&pid, "-n", "-u", "-i", "--", "env", "true"]).status.success());

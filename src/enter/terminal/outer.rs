@@ -1,26 +1,12 @@
-//! A pseudo-terminal between the outer terminal and the command.
-//!
-//! A program that holds our terminal can type into it (TIOCSTI, TIOCLINUX), and what it typed is executed by our shell
-//! when it is gone. So the command gets a terminal of its own, and we pass on what is typed and printed. The outer one
-//! is in raw mode meanwhile: control keys act inside.
-//!
-//! In a pipeline (`nstool enter 7 -- ps aux | less`) another program may use the outer terminal too, in the background one
-//! does. There we neither read from it nor change its modes before the command wants to read: it begins in the background of the inner
-//! terminal, where the kernel stops it when it tries (SIGTTIN). Then the child between asks us for the outer terminal,
-//! and when we have it puts the command into the foreground.
+//! The outer side: it looks after the user's terminal.
 
-use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-use crate::error::{Error, Result};
+use super::{Heard, Inner, Keeper, heard, say};
 use crate::exec::Companion;
-use crate::id::Pid;
 use crate::sys::process;
 
 /// Room for what is on its way.
@@ -29,7 +15,7 @@ const ROOM: usize = 16 * 1024;
 const PIECE: usize = 1024;
 
 /// The outer side: the user's terminal and our end of the pseudo-terminal.
-pub(super) struct Outer {
+pub(in crate::enter) struct Outer {
     master: OwnedFd,
     /// The user's terminal.
     terminal: OwnedFd,
@@ -49,206 +35,40 @@ pub(super) struct Outer {
     terminal_open: bool,
 }
 
-/// The inner side, for the child.
-pub(super) struct Inner {
-    slave: OwnedFd,
-    standard: [bool; 3],
-    wishes: Option<OwnedFd>,
-}
-
-/// Opens a pseudo-terminal with the size and modes of ours; `None` if none of descriptors 0 to 2 is a terminal.
-/// `forks` tells that the command is the child of another one on the inner terminal.
-pub(super) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
-    let standard = [isatty(rustix::stdio::stdin()), isatty(rustix::stdio::stdout()), isatty(rustix::stdio::stderr())];
-    let terminal = match standard {
-        [true, ..] => rustix::stdio::stdin().try_clone_to_owned(),
-        [_, true, _] => rustix::stdio::stdout().try_clone_to_owned(),
-        [_, _, true] => rustix::stdio::stderr().try_clone_to_owned(),
-        [false, false, false] => return Ok(None),
-    };
-    let make = || -> io::Result<(Outer, Inner)> {
-        let terminal = terminal?;
-        let saved = tcgetattr(&terminal)?;
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let slave = open_slave(&master)?;
-        let mut modes = saved.clone();
-        if !standard[0] {
-            // The outer terminal is not in raw mode then, and does the output's processing.
-            modes.output_modes.remove(OutputModes::OPOST);
-        }
-        tcsetattr(&slave, OptionalActions::Now, &modes)?;
-        rustix::io::ioctl_fionbio(&master, true)?;
-        let foreign_modes = tcgetpgrp(&terminal) != Ok(rustix::process::getpgrp());
-        let (asked, ask) = if forks && standard[0] && (foreign_modes || is_in_pipeline()) {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let (asked, ask) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-            (Some(asked), Some(ask))
-        } else {
-            (None, None)
-        };
-        let outer = Outer {
+impl Outer {
+    pub(super) fn new(
+        master: OwnedFd,
+        terminal: OwnedFd,
+        saved: Termios,
+        standard: [bool; 3],
+        wishes: Option<OwnedFd>,
+        foreign_modes: bool,
+    ) -> Self {
+        Self {
             master,
             terminal,
             saved,
             standard,
             raw: false,
+            wanted: wishes.is_none(),
+            wishes,
             foreign_modes,
-            wanted: asked.is_none(),
-            wishes: asked,
             typed: Vec::with_capacity(ROOM),
             printed: Vec::with_capacity(ROOM),
             master_open: true,
             terminal_open: true,
-        };
-        outer.pass_size_on();
-        Ok((outer, Inner { slave, standard, wishes: ask }))
-    };
-    make().map(Some).map_err(|error| {
-        Error::system("cannot make a pseudo-terminal for the command", error)
-            .with_hint("`--no-pty` passes the terminal through; a program inside can then type into it")
-    })
-}
-
-/// Tells whether what we print goes to another program, which then may be on the same terminal.
-fn is_in_pipeline() -> bool {
-    [rustix::stdio::stdout(), rustix::stdio::stderr()]
-        .into_iter()
-        .any(|fd| rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo()))
-}
-
-fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {
-    // By ioctl, for the path could lead elsewhere (since Linux 4.13).
-    match ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
-        Ok(slave) => Ok(slave),
-        Err(_) => {
-            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-            Ok(rustix::fs::open(ptsname(master, Vec::new())?, flags, Mode::empty())?)
-        }
-    }
-}
-
-impl Inner {
-    /// Makes the inner terminal that of a new session, and of those of descriptors 0 to 2 that are terminals.
-    pub(super) fn take_over(&self) -> io::Result<()> {
-        rustix::process::setsid()?;
-        rustix::process::ioctl_tiocsctty(&self.slave)?;
-        if self.standard[0] {
-            rustix::stdio::dup2_stdin(&self.slave)?;
-        }
-        if self.standard[1] {
-            rustix::stdio::dup2_stdout(&self.slave)?;
-        }
-        if self.standard[2] {
-            rustix::stdio::dup2_stderr(&self.slave)?;
-        }
-        Ok(())
-    }
-}
-
-/// Puts `null` in the place of each of descriptors 0 to 2 that is a terminal.
-pub(super) fn replace_by(null: Option<&OwnedFd>) {
-    let Some(null) = null else { return };
-    if isatty(rustix::stdio::stdin()) {
-        let _ = rustix::stdio::dup2_stdin(null);
-    }
-    if isatty(rustix::stdio::stdout()) {
-        let _ = rustix::stdio::dup2_stdout(null);
-    }
-    if isatty(rustix::stdio::stderr()) {
-        let _ = rustix::stdio::dup2_stderr(null);
-    }
-}
-
-/// Makes the command, which calls this, a job of its own in the foreground of its terminal: then it can be stopped,
-/// since its parent is in the same session and not in its group. In a pipeline it begins in the background.
-pub(super) fn lead_job(foreground: bool) {
-    let _ = rustix::process::setpgid(None, None);
-    if foreground {
-        put_in_foreground(rustix::process::getpgrp());
-    }
-}
-
-fn put_in_foreground(group: rustix::process::Pid) {
-    // Signals are blocked, so that a background job may do it.
-    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-        if rustix::termios::tcsetpgrp(fd, group).is_ok() {
-            return;
-        }
-    }
-}
-
-/// What the child between does for the terminals: it puts the outer one right again if whoever should is gone, and asks
-/// for it when the command wants to read.
-pub(super) struct Keeper {
-    terminal: Option<OwnedFd>,
-    saved: Termios,
-    wishes: Option<OwnedFd>,
-    /// Who waits for the terminal.
-    waiting: Option<Pid>,
-}
-
-impl Keeper {
-    /// Tells whether the command begins in the foreground of the inner terminal.
-    pub(super) fn starts_in_foreground(&self) -> bool {
-        self.wishes.is_none()
-    }
-}
-
-impl Companion for Keeper {
-    fn watch<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
-        polled.extend(self.wishes.as_ref().map(|wishes| PollFd::new(wishes, PollFlags::IN)));
-    }
-
-    fn serve(&mut self, ready: &[PollFlags]) {
-        let Some(wishes) = self.wishes.as_ref().filter(|_| ready.first().is_some_and(|ready| !ready.is_empty())) else {
-            return;
-        };
-        if heard(wishes) == Heard::Nothing {
-            return;
-        }
-        // It is ours from now on; or nobody is left to ask.
-        self.wishes = None;
-        if let Some(child) = self.waiting.take() {
-            if let Some(group) = rustix::process::Pid::from_raw(child) {
-                put_in_foreground(group);
-            }
-            let _ = process::kill(-child, libc::SIGCONT);
         }
     }
 
-    fn stopped(&mut self, child: Pid, signal: i32) -> bool {
-        let Some(wishes) = self.wishes.as_ref().filter(|_| matches!(signal, libc::SIGTTIN | libc::SIGTTOU)) else {
-            return false;
-        };
-        self.waiting = Some(child);
-        say(wishes);
-        true
-    }
-
-    fn take(&mut self, _signal: i32) -> bool {
-        false
-    }
-    fn before_stop(&mut self) {}
-    fn after_stop(&mut self) {}
-    fn orphaned(&mut self) {
-        if let Some(terminal) = &self.terminal {
-            let _ = tcsetattr(terminal, OptionalActions::Now, &self.saved);
-        }
-    }
-}
-
-impl Outer {
     /// In the child: lets go of everything but what puts the outer terminal right again.
-    pub(super) fn forsake(self, inner: &mut Inner) -> Keeper {
+    pub(in crate::enter) fn forsake(self, inner: &mut Inner) -> Keeper {
         // Dropping ourselves closes the master, and leaves the terminal as it is: it is not raw yet.
         let terminal = self.terminal.try_clone().ok().filter(|_| self.standard[0]);
-        Keeper { terminal, saved: self.saved.clone(), wishes: inner.wishes.take(), waiting: None }
+        Keeper::new(terminal, self.saved.clone(), inner.wishes.take())
     }
 
     /// Begins: the outer terminal becomes raw, if it is ours to change.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::enter) fn begin(&mut self) {
         self.follow_foreground();
     }
 
@@ -296,14 +116,14 @@ impl Outer {
         }
     }
 
-    fn pass_size_on(&self) {
+    pub(super) fn pass_size_on(&self) {
         if let Ok(size) = rustix::termios::tcgetwinsize(&self.terminal) {
             let _ = rustix::termios::tcsetwinsize(&self.master, size);
         }
     }
 
     /// Prints what is left after the command's end, and puts the terminal right.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::enter) fn finish(&mut self) {
         self.drain();
         self.restore();
     }
@@ -312,9 +132,7 @@ impl Outer {
     fn drain(&mut self) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         while self.master_open {
-            while !self.printed.is_empty() {
-                self.print_some();
-            }
+            self.print_all();
             // poll(2) also makes the kernel hand over what is on its way.
             let mut polled = [PollFd::new(&self.master, PollFlags::IN)];
             match poll(&mut polled, Some(&now)) {
@@ -324,7 +142,14 @@ impl Outer {
                 Ok(_) => self.read_printed(),
             }
         }
+        self.print_all();
+    }
+
+    fn print_all(&mut self) {
         while !self.printed.is_empty() {
+            // Somebody may have made it one that does not wait by itself.
+            let mut polled = [PollFd::new(&self.terminal, PollFlags::OUT)];
+            let _ = poll(&mut polled, None);
             self.print_some();
         }
     }
@@ -360,27 +185,6 @@ impl Outer {
             Ok(_) => {}
         }
     }
-}
-
-/// What came from the other side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Word,
-    End,
-}
-
-fn heard(wishes: &OwnedFd) -> Heard {
-    match rustix::io::read(wishes, &mut [0; 16]) {
-        Ok(0) => Heard::End,
-        Ok(_) => Heard::Word,
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Heard::Nothing,
-        Err(_) => Heard::End,
-    }
-}
-
-fn say(wishes: &OwnedFd) {
-    let _ = rustix::net::send(wishes, b"!", SendFlags::NOSIGNAL);
 }
 
 fn read_into(from: &OwnedFd, buffer: &mut Vec<u8>) -> rustix::io::Result<usize> {
