@@ -60,7 +60,8 @@ impl Program {
 
     /// Refuses a file, or an interpreter of a `#!` line, that is reached through a magic link of procfs. Where the files
     /// are somebody else's, such a link can lead to /proc/self/exe: to nstool's own file, which would run inside and
-    /// could be overwritten from there (CVE-2019-5736). Since Linux 5.6.
+    /// could be overwritten from there (CVE-2019-5736). Since Linux 5.6. A file that is exchanged between the look at it
+    /// and its execution goes through: only to run from a copy of our own file would prevent that.
     #[must_use]
     pub fn distrusting(mut self) -> Self {
         self.distrust = true;

@@ -106,24 +106,29 @@ pub(super) fn may_be_script(path: &CStr, proc: Option<BorrowedFd<'_>>) -> bool {
 /// Tells whether a file, or the interpreter of its `#!` line, is reached through a magic link of procfs, such as
 /// /proc/self/exe (proc_pid_exe(5)). Before Linux 5.6 that cannot be told.
 pub(super) fn leads_through_magic(path: &CStr, proc: Option<BorrowedFd<'_>>) -> bool {
-    if is_magic(path) {
-        return true;
-    }
+    let found = match without_magic(path) {
+        Ok(found) => found,
+        Err(errno) => return is_magic(path, errno),
+    };
     let mut head = [0; HEAD];
     let mut name = [0; 256];
-    let Some((_, bytes)) = read_head(path, &mut head, proc) else { return false };
+    let Some((_, bytes)) = read_found(&found, path, &mut head, proc) else { return false };
     match form(bytes) {
-        Form::Script(interpreter) => c_path(interpreter, &mut name).is_some_and(is_magic),
+        Form::Script(interpreter) => c_path(interpreter, &mut name)
+            .is_some_and(|interpreter| without_magic(interpreter).is_err_and(|errno| is_magic(interpreter, errno))),
         Form::Elf { .. } | Form::Other => false,
     }
 }
 
-fn is_magic(path: &CStr) -> bool {
+fn without_magic(path: &CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let open = |resolve| rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve);
-    // ELOOP also comes of a circle of links, which leads nowhere either way.
-    open(ResolveFlags::NO_MAGICLINKS).is_err_and(|errno| errno == rustix::io::Errno::LOOP)
-        && open(ResolveFlags::empty()).is_ok()
+    rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Tells whether `path`, which could not be opened without magic links, can be with them. ELOOP also comes of a circle of
+/// links, which leads nowhere either way.
+fn is_magic(path: &CStr, errno: rustix::io::Errno) -> bool {
+    errno == rustix::io::Errno::LOOP && rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
 /// Finds out why `path`, the candidate `index`, was refused with `errno`.
@@ -232,13 +237,23 @@ fn closed_directory<'a>(path: &CStr, space: &'a mut [u8; 256]) -> Option<&'a [u8
 
 /// Opens a regular file and reads its beginning.
 fn read_head<'a>(path: &CStr, head: &'a mut [u8; HEAD], proc: Option<BorrowedFd<'_>>) -> Option<(OwnedFd, &'a [u8])> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    if !FileType::from_raw_mode(rustix::fs::fstat(&found).ok()?.st_mode).is_file() {
+    read_found(&found, path, head, proc)
+}
+
+/// The same of what was `found` at `path`.
+fn read_found<'a>(
+    found: &OwnedFd,
+    path: &CStr,
+    head: &'a mut [u8; HEAD],
+    proc: Option<BorrowedFd<'_>>,
+) -> Option<(OwnedFd, &'a [u8])> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if !FileType::from_raw_mode(rustix::fs::fstat(found).ok()?.st_mode).is_file() {
         return None;
     }
     let file = match proc {
-        Some(proc) => reopen(proc, &found, flags).ok()?,
+        Some(proc) => reopen(proc, found, flags).ok()?,
         None => rustix::fs::open(path, flags, Mode::empty()).ok()?,
     };
     let count = rustix::io::pread(&file, &mut head[..], 0).ok()?;
