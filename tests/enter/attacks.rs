@@ -243,14 +243,7 @@ fn a_hostile_passwd_neither_blocks_nor_leads_outside() {
         ("ln -s /proc/1/root/etc/passwd etc/passwd && mount -t proc none proc".to_owned(), "-sh"),
     ] {
         let target = boxed(&passwd);
-        let mut child = nstool()
-            .args(["enter", &target.pid().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"echo $0\n").unwrap();
-        assert_eq!(stdout_of(child.wait_with_output().unwrap()).trim(), expected, "{passwd}");
+        assert_eq!(super::login_shell(target.pid(), "echo $0\n").trim(), expected, "{passwd}");
     }
     // A shell that leads to our own file is not run, nor is another tried in its place.
     let target = boxed("mount -t proc none proc && printf 'root:x:0:0::/:/proc/self/exe\\n' >etc/passwd");

@@ -30,6 +30,16 @@ pub fn shell_in(words: &[&str], script: &str) -> String {
     crate::common::stdout_of(output).trim_end().to_owned()
 }
 
+/// Enters without a command, types `script` to the login shell, and returns what it printed.
+#[track_caller]
+pub fn login_shell(pid: i32, script: &str) -> String {
+    let mut command = nstool();
+    command.args(["enter", &pid.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), script.as_bytes()).unwrap();
+    crate::common::stdout_of(child.wait_with_output().unwrap())
+}
+
 /// A process that sleeps in new namespaces made by `unshare` with these options (which do not fork).
 pub fn sleeper(options: &[&str]) -> Helper {
     let wrapper = [&["unshare"], options].concat();
