@@ -34,6 +34,7 @@ pub(crate) enum ColorChoice {
 pub(crate) fn parse(words: Vec<OsString>) -> Cli {
     // Taking the definition apart again would cost a tenth of the parsing, and the process ends soon.
     let mut definition = ManuallyDrop::new(Cli::command());
+    let words = crate::glued::spelled_out(words, Cli::command);
     let matches = definition.try_get_matches_from_mut(words);
     let mut matches = ManuallyDrop::new(matches.unwrap_or_else(|talk| end_with(&talk)));
     Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|talk| end_with(&talk.format(&mut definition)))
