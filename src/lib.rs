@@ -25,6 +25,7 @@
 //! **Features.** `cli` (default) builds the command and pulls its presentation crates; a library needs
 //! `default-features = false`.
 
+pub mod account;
 mod capability;
 pub mod create;
 pub mod discover;
