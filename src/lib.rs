@@ -22,6 +22,10 @@
 //! **Kernel and Rust.** Linux 4.18 and newer, on x86-64 and aarch64; newer interfaces are used where the kernel has them
 //! ([`interfaces`]). Rust 1.88.
 //!
+//! **Stability.** Enums and structures that may grow are `#[non_exhaustive]`; an enum that is not is complete, so that a
+//! `match` can handle every case. Versions follow Semantic Versioning; `public-api.txt` in the repository lists every
+//! public item, so that no change of it goes unseen.
+//!
 //! **Features.** `cli` (default) builds the command and pulls its presentation crates; a library needs
 //! `default-features = false`.
 

@@ -3,12 +3,12 @@
 //!
 //! [`Proc`] is the directory, verified to be procfs; the submodules parse its files and do no I/O.
 
-pub mod cmdline;
+pub(crate) mod cmdline;
 pub mod idmap;
-pub mod lines;
+pub(crate) mod lines;
 pub mod mountinfo;
-pub mod net;
-pub mod stat;
+pub(crate) mod net;
+pub(crate) mod stat;
 pub mod status;
 
 use std::io;
