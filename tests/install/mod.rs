@@ -3,6 +3,7 @@
 mod completions;
 mod lsns;
 mod man;
+mod readme;
 mod version;
 
 use std::path::{Path, PathBuf};
