@@ -61,7 +61,8 @@ impl Proc {
     /// Returns the ids of all processes that it shows, ascending.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read, or it has none: the pid namespace it shows has ended (such a procfs is often mounted
+    /// over a living one, by a program that meant to mount it in a mount namespace of its own).
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let read = || -> io::Result<Vec<Pid>> {
             let dir = rustix::fs::openat(
@@ -72,7 +73,13 @@ impl Proc {
             )?;
             numbers_in(dir.as_fd())
         };
-        read().map_err(|error| Error::system("cannot list /proc", error))
+        let pids = read().map_err(|error| Error::system("cannot list /proc", error))?;
+        if pids.is_empty() {
+            return Err(Error::new(ErrorKind::Unsupported, "/proc shows no process")
+                .because("the pid namespace it belongs to has ended")
+                .with_hint("if it lies over another: `umount /proc`; else `mount -t proc proc /proc`"));
+        }
+        Ok(pids)
     }
 
     /// Tells whether it hides the processes of other users from those without privileges (the mount option `hidepid`,

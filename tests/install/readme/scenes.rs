@@ -69,11 +69,9 @@ const SCENES: &[(&str, &str)] = &[
         "a machine with shared /proc",
         "mount --make-shared /proc\nat 4250 unshare -m --propagation unchanged sleep 1001\nbecame 4250 sleep",
     ),
-    (
-        "a directory with a script",
-        "echo '#!/bin/sh\n(sleep 0.1; exit 3) &\n(sleep 0.2) &' > SCRIPT; sed -i 's/\\\\n/\\n/g' SCRIPT; chmod +x SCRIPT",
-    ),
+    ("a directory with a script", WITH_SCRIPT),
     ("a machine with a user's sandbox", SANDBOX),
+    ("a machine that keeps namespaces", KEEPING),
 ];
 
 const SMALL: &str = r#"
@@ -120,6 +118,26 @@ became 4250 sleep
 const SANDBOX: &str = r#"
 at 29318 setpriv --reuid=1000 --regid=1000 --clear-groups bwrap --dev-bind / / --dev /dev --unshare-net sleep 1000
 became 29319 sleep
+"#;
+
+const WITH_SCRIPT: &str = r##"
+echo "#!/bin/sh
+(sh -c 'exit 3' &)
+sleep 2" > SCRIPT
+chmod +x SCRIPT
+"##;
+
+/// A scan of a test beside this one may have a kept namespace open for a moment, so umount is patient here.
+const KEEPING: &str = r#"
+cat > /usr/local/sbin/umount <<'EOF'
+#!/bin/sh
+for place in "$@"; do
+    until /bin/umount "$place" 2> /run/said; do
+        grep -q busy /run/said || { cat /run/said; exit 1; }
+    done
+done
+EOF
+chmod +x /usr/local/sbin/umount
 "#;
 
 /// Runs commands in a scene; what each printed, to either stream.
