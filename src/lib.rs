@@ -52,3 +52,8 @@ pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
 pub use sys::probe::{Interface, interfaces};
+
+/// The example in README.md, compiled and run with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,7 @@
 //! What is installed beside the program: manual pages and completions.
 
 mod completions;
+mod dependencies;
 mod lsns;
 mod man;
 mod readme;
