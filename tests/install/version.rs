@@ -31,3 +31,21 @@ fn what_an_older_kernel_lacks_is_told() {
     assert!(line.split_whitespace().any(|word| word == "no"), "{text}");
     assert!(line.ends_with("/proc/PID"), "{text}");
 }
+
+#[test]
+fn the_commit_is_the_checkouts() {
+    if !super::of_the_repository(".git").exists()
+        || std::env::var_os("NSTOOL_COMMIT").is_some_and(|commit| !commit.is_empty())
+    {
+        return common::skip("needs a checkout, built without NSTOOL_COMMIT");
+    }
+    let mut git = std::process::Command::new("git");
+    let commit = git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(super::of_the_repository(".")).output();
+    // Not installed, or the checkout is another user's: then the build could not know it either.
+    let Some(commit) = commit.ok().filter(|output| output.status.success()) else {
+        return common::skip("needs a git that trusts the checkout");
+    };
+    let version = stdout_of(common::run(&["--version"]));
+    let commit = String::from_utf8(commit.stdout).unwrap();
+    assert_eq!(version, format!("nstool {} ({}, +cli)\n", env!("CARGO_PKG_VERSION"), commit.trim()));
+}
