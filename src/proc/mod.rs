@@ -75,8 +75,14 @@ impl Proc {
         };
         let pids = read().map_err(|error| Error::system("cannot list /proc", error))?;
         if pids.is_empty() {
+            // From root nothing is hidden.
+            let cause = if rustix::process::geteuid().is_root() {
+                "the pid namespace it belongs to has ended"
+            } else {
+                "possible causes: the pid namespace it belongs to has ended; it hides others' processes (hidepid)"
+            };
             return Err(Error::new(ErrorKind::Unsupported, "/proc shows no process")
-                .because("the pid namespace it belongs to has ended")
+                .because(cause)
                 .with_hint("if it lies over another: `umount /proc`; else `mount -t proc proc /proc`"));
         }
         Ok(pids)
