@@ -15,6 +15,7 @@ use crate::id::Pid;
 
 /// Something that has happened, for whoever wants to tell it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The child was made; its number as seen from here.
     Child(Pid),

@@ -8,6 +8,7 @@ use rustix::thread::CapabilitySet;
 
 use super::idmap::{self, IdKind, IdRange, MapSpec, SubidBlock};
 use super::request::{Ids, Propagation, Request};
+use crate::account;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 use crate::model::Mount;
@@ -185,10 +186,7 @@ impl IdFacts {
         if ids.specs.iter().any(|spec| matches!(spec, MapSpec::Auto | MapSpec::Subids)) {
             // Group ids, too, are given to users (subgid(5)).
             let uid = rustix::process::getuid();
-            let name = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid.as_raw()))
-                .ok()
-                .flatten()
-                .map(|user| user.name);
+            let name = account::user_name(uid.as_raw());
             // A missing file gives nobody anything.
             let text = std::fs::read(kind.subid_file()).unwrap_or_default();
             facts.subids = idmap::subid_blocks(&text, name.as_deref(), uid.as_raw());

@@ -14,6 +14,7 @@ use crate::kind::{KindSet, NamespaceKind};
 
 /// Who does a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// nstool, in the namespaces it was called in.
     Outside,
@@ -25,6 +26,7 @@ pub enum Place {
 
 /// A clock that a time namespace has an offset for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Clock {
     /// CLOCK_MONOTONIC.
     Monotonic,
@@ -43,6 +45,7 @@ impl Clock {
 
 /// Who writes a map of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MapWriter {
     /// The process inside: its own id alone.
     Own,

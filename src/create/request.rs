@@ -98,6 +98,7 @@ impl Ids {
 
 /// The propagation set on all mounts of a new mount namespace (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Propagation {
     /// No event comes in or goes out.
     #[default]

@@ -77,6 +77,7 @@ impl Request {
 
 /// A user or group id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Id {
     /// This one, as the joined user namespace numbers it.
     Number(u32),
@@ -86,6 +87,7 @@ pub enum Id {
 
 /// A directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// With a mount namespace joined, the target's root; otherwise ours, unchanged.
     #[default]
@@ -98,6 +100,7 @@ pub enum Place {
 
 /// Which environment a command gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Environment {
     /// The target's if its mount namespace is joined, otherwise ours.
     #[default]

@@ -147,8 +147,7 @@ fn pid(pid: Option<Pid>) -> Cell {
 }
 
 fn user(uid: u32) -> Cell {
-    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
-    Cell::text(user.map_or_else(|| uid.to_string(), |user| user.name).as_bytes())
+    Cell::text(nstool::account::user_name(uid).unwrap_or_else(|| uid.to_string()).as_bytes())
 }
 
 /// 0 for what is not known or not there.

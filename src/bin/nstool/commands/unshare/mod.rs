@@ -258,7 +258,7 @@ fn tell(event: &Event<'_>) {
         Event::Done(action) => format!("done: {action}\n"),
         Event::Reaped(pid, Ending::Exited(status)) => format!("init: reaped {pid} (exit {status})\n"),
         Event::Reaped(pid, Ending::Signaled(signal)) => format!("init: reaped {pid} (signal {signal})\n"),
-        Event::Ignored(..) => return,
+        _ => return,
     };
     // If nobody can read it, there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());

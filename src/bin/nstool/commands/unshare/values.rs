@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use nix::unistd::{Group, User};
-use nstool::CapabilitySet;
 use nstool::create::Propagation;
 use nstool::create::idmap::parse_id;
+use nstool::{CapabilitySet, account};
 
 /// A namespace's file, or none.
 #[derive(Clone, Debug)]
@@ -91,8 +90,8 @@ pub(super) fn user(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
-    let found = User::from_name(text).map_err(|errno| format!("cannot look up the user {text}: {errno}"))?;
-    found.map(|user| user.uid.as_raw()).ok_or_else(|| format!("there is no user {text}"))
+    let found = account::user_id(text).map_err(|error| format!("cannot look up the user {text}: {error}"))?;
+    found.ok_or_else(|| format!("there is no user {text}"))
 }
 
 /// A group by number or name.
@@ -100,8 +99,8 @@ pub(super) fn group(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
-    let found = Group::from_name(text).map_err(|errno| format!("cannot look up the group {text}: {errno}"))?;
-    found.map(|group| group.gid.as_raw()).ok_or_else(|| format!("there is no group {text}"))
+    let found = account::group_id(text).map_err(|error| format!("cannot look up the group {text}: {error}"))?;
+    found.ok_or_else(|| format!("there is no group {text}"))
 }
 
 pub(super) fn setgroups(text: &str) -> Result<bool, String> {
