@@ -57,6 +57,8 @@ pub enum MapWriter {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Makes a control group, which goes with its last process.
+    MakeCgroup(PathBuf),
     /// Moves the process into a control group.
     JoinCgroup(PathBuf),
     /// Takes on the ids that are to own the user namespace.

@@ -37,6 +37,8 @@ impl Plan {
             // There a process enters only where it is born.
             || request.kinds.contains(NamespaceKind::Time) && !facts.enters_time_at_exec()
             || !request.persist.is_empty()
+            // Somebody has to be there to remove it.
+            || facts.makes_cgroup
             || [request.info_fd, request.json_status_fd, request.userns_block_fd, request.sync_fd]
                 .iter()
                 .any(Option::is_some);
@@ -54,6 +56,9 @@ impl Plan {
     }
 
     fn create(&mut self, request: &Request, facts: &Facts) -> Result<()> {
+        if let Some(cgroup) = request.cgroup.as_ref().filter(|_| facts.makes_cgroup) {
+            self.push(Place::Outside, Action::MakeCgroup(cgroup.clone()));
+        }
         let mut kinds = request.kinds;
         if self.forks {
             // A time namespace takes offsets only while nobody is in it (time_namespaces(7)), as a child cloned with it
