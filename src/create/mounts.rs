@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use super::filesystem::{Operation, TargetPath};
@@ -221,6 +222,9 @@ pub(super) fn change_root(root: BorrowedFd<'_>, pivot: bool) -> Result<()> {
     if pivot {
         // Both in one place: the old root ends on top of the new one, and "." still means the old one (pivot_root(2)).
         rustix::process::pivot_root(c".", c".")?;
+        // Where mounts were left shared, taking these away would take them away from the outer mount namespace as well.
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c".", flags)?;
         rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     } else {
         rustix::process::chroot(c".")?;
