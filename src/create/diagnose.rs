@@ -139,7 +139,10 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             format!("the id {id} has no meaning in the user namespace"),
             "map it: --map-users, --map-groups, --map-auto".to_owned(),
         )),
-        Action::SetUser(_) | Action::SetGroup { .. } | Action::BecomeOwner(..) if errno == libc::EPERM => say(
+        Action::BecomeOwner(..) if errno == libc::EPERM => {
+            say("changing ids needs CAP_SETUID and CAP_SETGID", "run as root; without --owner, we own it ourselves")
+        }
+        Action::SetUser(_) | Action::SetGroup { .. } if errno == libc::EPERM => say(
             "changing ids needs CAP_SETUID and CAP_SETGID",
             "run as root, or add --map-root-user (-r) and map the ids (--map-auto)",
         ),
@@ -243,7 +246,7 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
     match (operation, errno) {
         (Operation::Bind { source, .. }, libc::ENOENT) => Some((
             format!("{} is not there, or the place cannot be made", printable(source.to_bytes())),
-            "a source is looked up outside, from the working directory".to_owned(),
+            "a source is looked up outside, from the working directory, before anything is mounted or made".to_owned(),
         )),
         (Operation::Proc { .. }, libc::EPERM) if scene.proc_masked => own(
             "parts of our own /proc are covered by other mounts, which a new one would lay bare",

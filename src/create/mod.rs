@@ -25,6 +25,7 @@ mod plan;
 mod prepare;
 mod request;
 mod scene;
+mod sources;
 mod talk;
 mod usage;
 mod warnings;

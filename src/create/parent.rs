@@ -40,10 +40,10 @@ pub(super) fn run(
     };
     // Before all that is in it, so that it is dropped last.
     let mut group = None;
-    for step in steps[..created_by].iter().filter(|step| step.place == Place::Outside) {
+    for (number, step) in steps[..created_by].iter().enumerate().filter(|(_, step)| step.place == Place::Outside) {
         match &step.action {
             Action::MakeCgroup(path) => Group::make(path).map(|made| group = Some(made)),
-            _ => inside::carry_out(step, &mut State::default()),
+            _ => inside::carry_out(&steps, number, &mut State::default()),
         }
         .map_err(|error| failed(&steps, step, &error))?;
         observer(Event::Done(&step.action));
@@ -116,6 +116,7 @@ fn make(
     let signals = SignalSet::all().descriptor().map_err(trouble)?;
     let owner = steps.iter().any(|step| matches!(step.action, Action::BecomeOwner(..)));
     let side = ChildSide {
+        state: State::for_steps(&steps),
         steps,
         created_by,
         program,
