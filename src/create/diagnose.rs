@@ -287,6 +287,10 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "a symbolic link is in the way whose end is not there, seen from within the new root",
             "name the place it leads to, or make it first (--dir)",
         ),
+        (Operation::Bind { .. }, libc::ENOTDIR) => own(
+            "a file is where a directory is wanted, or the other way round",
+            "bind a directory on a directory, and anything else on a file",
+        ),
         (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
         (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
         _ => None,

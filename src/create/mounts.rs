@@ -103,7 +103,10 @@ fn bind(
             let restricted = set_attributes(tree.as_fd(), attributes_of(flags).bits().into());
             let is_restricted = restricted.transpose().map_err(errno)?.is_some();
             let place = open_or_make(root, target, missing)?;
-            attach(tree.as_fd(), place.as_fd())?;
+            attach(tree.as_fd(), place.as_fd()).map_err(|errno| match missing_for(place.as_fd()) {
+                Ok(there) if there != missing => Errno::NOTDIR,
+                _ => errno,
+            })?;
             if is_restricted {
                 return Ok(());
             }

@@ -74,7 +74,5 @@ impl Scene {
 /// then cannot be told.
 fn maps(file: &str, id: u32) -> bool {
     let Ok(text) = std::fs::read(file) else { return true };
-    super::idmap::parse_map(&text).iter().any(|range| {
-        u64::from(range.inner) <= u64::from(id) && u64::from(id) < u64::from(range.inner) + u64::from(range.count)
-    })
+    super::idmap::parse_map(&text).iter().any(|range| range.maps(id))
 }

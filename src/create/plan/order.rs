@@ -6,7 +6,7 @@ use super::super::request::{Ids, Propagation, Request};
 use super::super::usage;
 use super::super::warnings::warnings;
 use super::{Action, Clock, MapWriter, Place, Plan, Step};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kind::{KindSet, NamespaceKind};
 
 impl Plan {
@@ -21,6 +21,7 @@ impl Plan {
         let (uid, gid) = request.owner.unwrap_or((facts.users.own, facts.groups.own));
         let users = map(IdKind::User, &request.users, uid, facts)?;
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
+        credentials(request, [&users, &groups])?;
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
         let groups = groups.map(|map| with_writer(IdKind::Group, map, request, facts));
@@ -229,6 +230,25 @@ fn map(kind: IdKind, ids: &Ids, own: u32, facts: &Facts) -> Result<Option<Vec<Id
     let of = facts.ids(kind);
     idmap::build(&MapSources { kind, own_as: ids.own_as, own, specs: &ids.specs, subids: &of.subids, ours: &of.map })
         .map(Some)
+}
+
+/// Refuses to become somebody who is nobody in the new user namespace.
+fn credentials(request: &Request, [users, groups]: [&Option<Vec<IdRange>>; 2]) -> Result<()> {
+    // Somebody else's maps are not known.
+    if !request.kinds.contains(NamespaceKind::User) || request.userns_block_fd.is_some() {
+        return Ok(());
+    }
+    for (noun, option, id, map) in [("user", "users", request.user, users), ("group", "groups", request.group, groups)]
+    {
+        if let Some(id) = id.filter(|id| !map.iter().flatten().any(|range| range.maps(*id))) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("the {noun} id {id} has no meaning in the new user namespace"),
+            )
+            .with_hint(format!("map it: --map-{option} {id}:OUTER:1, --map-auto")));
+        }
+    }
+    Ok(())
 }
 
 /// A gid map of one's own id alone wants setgroups denied, which an ordinary user could otherwise use to leave a group
