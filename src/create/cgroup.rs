@@ -95,7 +95,11 @@ fn sweep(path: &Path, lifeline: &OwnedFd, speaker: Speaker) -> ! {
     // Nor keep a filesystem busy, for it may live longer than we.
     let _ = rustix::process::chdir(c"/");
     match make(path) {
-        Ok(()) => speaker.say(Word::Launched),
+        Ok(()) if speaker.tell(Word::Launched).is_ok() => {}
+        Ok(()) => {
+            let _ = remove(path);
+            process::exit_now(1);
+        }
         Err(error) => {
             speaker.say(Word::Failed(0, error.raw_os_error().unwrap_or(libc::EIO)));
             process::exit_now(1);

@@ -1,7 +1,9 @@
 //! `nstool unshare`.
 
+mod cgroup;
 mod compare;
 mod faults;
+mod keeping;
 mod kill;
 mod old_kernels;
 mod options;
@@ -106,6 +108,19 @@ fn container(root: &str) -> Vec<String> {
 
 fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
     first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+}
+
+/// A control group of each hierarchy in which others can be made: of version 2, of version 1, and of cpuset, which is
+/// peculiar.
+fn cgroup_bases() -> Vec<String> {
+    let candidates = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpuset", "/sys/fs/cgroup"];
+    let usable = |base: &&str| {
+        let probe = format!("{base}/nstool-probe-{}-{:?}", std::process::id(), std::thread::current().id());
+        Path::new(base).join("cgroup.procs").exists()
+            && fs::create_dir(&probe).is_ok()
+            && fs::remove_dir(&probe).is_ok()
+    };
+    candidates.into_iter().filter(usable).map(str::to_owned).collect()
 }
 
 /// Unmounts a kept namespace. Lazily, for it is busy while a scan, of another test say, looks at it.

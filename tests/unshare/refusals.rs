@@ -26,6 +26,14 @@ fn a_command_line_that_cannot_work_is_bad_usage_with_a_way_out() {
         (&["-F", "--pid=/x", "true"], "cannot be kept", "--no-fork"),
         (&["--net=/x", "--uts=/x", "true"], "named for two namespaces", "its own"),
         (&["-r", "--userns-block-fd", "0", "true"], "only once", "--map-"),
+        (&["-r", "-S", "5", "true"], "the user id 5 has no meaning", "--map-users 5:OUTER:1"),
+        (&["--map-users=3:7:4", "-S", "7", "true"], "the user id 7 has no meaning", "--map-users"),
+        (&["-U", "-G", "0", "true"], "the group id 0 has no meaning", "--map-groups"),
+        (&["-pm", "--propagation", "shared", "--pivot-root", "/x", "true"], "contradicts", "--root"),
+        (&["-u", "--info-fd", "30", "true"], "descriptor 30 is not open", "30>FILE"),
+        (&["-u", "--json-status-fd", "31", "true"], "descriptor 31 is not open", "31>FILE"),
+        (&["-u", "--sync-fd", "32", "true"], "descriptor 32 is not open", "32>FILE"),
+        (&["-U", "--userns-block-fd", "33", "true"], "descriptor 33 is not open", "33>FILE"),
     ] {
         let output = unshare(words);
         let told = stderr(&output);
@@ -105,7 +113,6 @@ fn what_the_kernel_refuses_is_told_with_its_cause() {
         (&["-rm", "--bind", "/no/such:/tmp", "true"], "/no/such is not there", "outside"),
         (&["-rm", "--proc", "/proc", "true"], "pid namespace", "--pid"),
         (&["-rm", "--sysfs", "/sys", "true"], "network namespace", "--net"),
-        (&["-r", "-S", "5", "true"], "the id 5 has no meaning", "--map-users"),
         (&["-r", "-w", "/no/such/place", "true"], "No such file", ""),
         (&["--net=/tmp/nstool-never-made", "-r", "true"], "CAP_SYS_ADMIN over our mount namespace", "run as root"),
     ] {
