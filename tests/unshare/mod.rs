@@ -7,6 +7,7 @@ mod keeping;
 mod kill;
 mod old_kernels;
 mod options;
+mod outward;
 mod refusals;
 mod stories;
 
