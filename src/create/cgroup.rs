@@ -1,7 +1,7 @@
 //! A control group that is made for the command and goes with its last process.
 //!
 //! A process of its own, the sweeper, makes it and removes it when we have ended, even by SIGKILL, and nobody is left in
-//! it. If the sweeper is killed, we do what is left to do when the command has ended.
+//! it. If the sweeper is killed, we do what is left to do when the command has ended; if both are, nobody does.
 
 use std::fs;
 use std::io::{self, Read as _};

@@ -94,15 +94,12 @@ fn whoever_is_killed_the_group_goes() {
             mark.put_on(&mut command);
             command.args(["unshare", "-pf", "--join-cgroup", &group.0, "--", "sleep", "1000"]);
             let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-            let comm = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let find =
-                |name: &str| mark.carriers().into_iter().map(|(pid, _)| pid).find(|pid| comm(*pid).trim() == name);
-            let sleeper = eventually(|| find("sleep"));
+            let sleeper = eventually(|| mark.named("sleep"));
             let kill = |pid| {
                 let pid = rustix::process::Pid::from_raw(pid).unwrap();
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
             };
-            kill(find(victim).unwrap());
+            kill(mark.named(victim).unwrap());
             if victim != "nstool" {
                 // Then it falls to nstool, at the command's end.
                 kill(sleeper);

@@ -24,12 +24,6 @@ impl Delayed {
         Self { mark, strace }
     }
 
-    /// The processes of this name.
-    fn named(&self, name: &str) -> Option<i32> {
-        let comm = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        self.mark.carriers().into_iter().map(|(pid, _)| pid).find(|pid| comm(*pid).trim() == name)
-    }
-
     fn output(self) -> Output {
         self.strace.wait_with_output().unwrap()
     }
@@ -48,7 +42,7 @@ fn nstool_killed_between_the_file_and_the_binding_leaves_neither() {
     let file = scratch.text("kept");
     let delayed = Delayed::before("move_mount", &file);
     eventually(|| Path::new(&file).exists().then_some(()));
-    kill(delayed.named("nstool").unwrap());
+    kill(delayed.mark.named("nstool").unwrap());
     delayed.mark.assert_nobody_carries();
     assert!(!Path::new(&file).exists());
     assert_no_mount_below(scratch.path());
@@ -63,7 +57,7 @@ fn the_keeper_killed_between_the_file_and_the_binding_leaves_neither() {
     let file = scratch.text("kept");
     let delayed = Delayed::before("move_mount", &file);
     eventually(|| Path::new(&file).exists().then_some(()));
-    kill(delayed.named("nstool-keep").unwrap());
+    kill(delayed.mark.named("nstool-keep").unwrap());
     let mark = Mark(delayed.mark.0.clone());
     let output = delayed.output();
     assert!(stderr(&output).contains("the process that does so was killed"), "{}", stderr(&output));
@@ -80,7 +74,7 @@ fn a_file_that_appears_meanwhile_is_not_taken() {
     let scratch = Scratch::new();
     let file = scratch.text("kept");
     let delayed = Delayed::before("open_tree", &file);
-    eventually(|| delayed.named("nstool-keep"));
+    eventually(|| delayed.mark.named("nstool-keep"));
     fs::write(&file, "mine").unwrap();
     let output = delayed.output();
     assert!(stderr(&output).contains("kept appeared meanwhile"), "{}", stderr(&output));
@@ -97,7 +91,7 @@ fn a_namespace_that_somebody_binds_to_the_same_file_meanwhile_stays_and_is_not_c
     let file = scratch.text("kept");
     fs::write(&file, "").unwrap();
     let delayed = Delayed::before("open_tree", &file);
-    eventually(|| delayed.named("nstool-keep"));
+    eventually(|| delayed.mark.named("nstool-keep"));
     stdout_of(Command::new("mount").args(["--bind", "/proc/self/ns/net", &file]).output().unwrap());
     let output = delayed.output();
     assert!(stderr(&output).contains("another namespace was bound"), "{}", stderr(&output));
@@ -113,7 +107,7 @@ fn a_directory_that_is_renamed_meanwhile_keeps_its_file() {
     let scratch = Scratch::new();
     scratch.directory("here");
     let delayed = Delayed::before("open_tree", &scratch.text("here/kept"));
-    eventually(|| delayed.named("nstool-keep"));
+    eventually(|| delayed.mark.named("nstool-keep"));
     fs::rename(scratch.text("here"), scratch.text("there")).unwrap();
     scratch.directory("here");
     assert_eq!(stdout_of(delayed.output()), "ran\n");

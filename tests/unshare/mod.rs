@@ -3,6 +3,7 @@
 mod cgroup;
 mod compare;
 mod faults;
+mod init;
 mod keeping;
 mod kill;
 mod old_kernels;
@@ -77,6 +78,11 @@ fn stderr(output: &Output) -> String {
 /// Runs nstool as an ordinary user with 65536 subordinate ids from 100000, whatever this machine gives out: the files
 /// are covered in a mount namespace of the test's own.
 fn as_nobody(scratch: &Scratch, words: &[&str]) -> Output {
+    as_nobody_with(scratch, &[], words)
+}
+
+/// The same with another program; nstool if none.
+fn as_nobody_with(scratch: &Scratch, program: &[&str], words: &[&str]) -> Output {
     // Where the suite was built may be closed to others.
     let nstool = scratch.text("nstool");
     if !Path::new(&nstool).exists() {
@@ -87,7 +93,8 @@ fn as_nobody(scratch: &Scratch, words: &[&str]) -> Output {
     let script = "mount --bind \"$1\" /etc/subuid && mount --bind \"$1\" /etc/subgid && shift && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, "sh", &subids, &nstool, "unshare"]).args(words);
+    let program = if program.is_empty() { &[nstool.as_str(), "unshare"] } else { program };
+    command.args(["-m", "sh", "-c", script, "sh", &subids]).args(program).args(words);
     command.stdin(Stdio::null()).current_dir("/").output().unwrap()
 }
 
@@ -156,6 +163,12 @@ impl Mark {
             (pid, String::from_utf8_lossy(&line).replace('\0', " "))
         };
         pids.filter(carries).map(line).collect()
+    }
+
+    /// One of them that has this name.
+    fn named(&self, name: &str) -> Option<i32> {
+        let comm = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        self.carriers().into_iter().map(|(pid, _)| pid).find(|pid| comm(*pid).trim() == name)
     }
 
     #[track_caller]

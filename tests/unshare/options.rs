@@ -56,6 +56,13 @@ fn no_fork_leaves_the_command_outside_and_its_first_child_is_pid_1() {
     let numbers: Vec<&str> = said.split(' ').collect();
     assert_ne!(numbers[0], "1");
     assert_eq!(numbers[1], "1");
+    // Also where something else wants a child: maps that are written from outside, a report.
+    for more in [&["--map-users=0:0:9"][..], &["-n", "--info-fd", "1"]] {
+        let said = self::said(&[&["-pF"][..], more, &["--", "sh", "-c", "echo $$ $(exec sh -c 'echo $$')"]].concat());
+        let line = said.lines().last().unwrap();
+        assert!(line.ends_with(" 1") && !line.starts_with("1 "), "{more:?}: {said}");
+        assert!(!said.contains("pid-namespace"), "{said}");
+    }
 }
 
 #[test]

@@ -74,6 +74,10 @@ impl Plan {
                     facts.time_at_exec(request.init)?;
                 }
             }
+            // The command stays outside, whatever else wants a child.
+            if request.no_fork {
+                kinds = kinds.without(NamespaceKind::Pid);
+            }
             // Its root is to be the control group the command is moved to, not ours.
             if request.cgroup.is_some() {
                 kinds = kinds.without(NamespaceKind::Cgroup);
@@ -137,7 +141,8 @@ impl Plan {
     }
 
     fn set_up(&mut self, request: &Request) {
-        // With offsets, or a control group to be its root, these are left from creating the others.
+        // With offsets, a control group to be its root, or a command that is to stay outside, these are left from creating
+        // the others.
         let created = |plan: &Self, kind| {
             plan.steps.iter().any(|step| match &step.action {
                 Action::Create { kinds, .. } => kinds.contains(kind),
@@ -145,7 +150,7 @@ impl Plan {
                 _ => false,
             })
         };
-        for kind in [NamespaceKind::Cgroup, NamespaceKind::Time] {
+        for kind in [NamespaceKind::Cgroup, NamespaceKind::Time, NamespaceKind::Pid] {
             if request.kinds.contains(kind) && !created(self, kind) {
                 self.push(Place::Inside, Action::CreateLater(kind));
             }
@@ -194,7 +199,9 @@ impl Plan {
 
     fn finish(&mut self, request: &Request) {
         if request.userns_block_fd.is_none() {
-            self.tell_child(request, request.kinds);
+            // A pid namespace that the command is not in has no link yet.
+            let entered = if request.no_fork { request.kinds.without(NamespaceKind::Pid) } else { request.kinds };
+            self.tell_child(request, entered);
         }
         // Last, so that a failure before it leaves nothing to take back.
         for (kind, file) in &request.persist {
