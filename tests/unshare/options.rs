@@ -503,3 +503,22 @@ fn a_small_dev_in_place_of_the_outer_one_has_its_devices() {
         assert_eq!(seen, format!("1777\n{entries}"), "{options:?}");
     }
 }
+
+#[test]
+fn more_binds_than_descriptors_are_no_trouble() {
+    need_root!();
+    need!("prlimit");
+    let scratch = Scratch::new();
+    let (root, data) = (scratch.directory("root"), scratch.directory("data"));
+    let mut binds = Vec::new();
+    for number in 0..200 {
+        fs::write(format!("{data}/{number}"), "").unwrap();
+        binds.extend(["--bind".to_owned(), format!("{data}/{number}:/many/{number}")]);
+    }
+    let options = container(&root);
+    let look = "ls /many | wc -l; grep -c ' /many/' /proc/self/mountinfo";
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64", env!("CARGO_BIN_EXE_nstool"), "unshare"]).args(&options[..options.len() - 5]);
+    command.args(["--dev", "/dev"]).args(&binds).args(["--", "sh", "-c", look]);
+    assert_eq!(stdout_of(command.stdin(Stdio::null()).output().unwrap()), "200\n200\n");
+}
