@@ -134,10 +134,10 @@ fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the group, and those that the command has made below it. EBUSY: processes are in one of them.
+/// Removes the group, and those that the command has made below it, all or none. EBUSY: processes are in one of them.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir(path) {
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) && members(path).is_empty() => {
             below(path).iter().try_for_each(|group| remove(group))?;
             fs::remove_dir(path)
         }
