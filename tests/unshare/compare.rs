@@ -27,9 +27,10 @@ fn told(program: &[&str], options: &[&str], command: &[&str]) -> String {
 fn assert_same_as_unshare(prepare: &str, options: &[&str]) {
     let scratch = Scratch::new();
     let script = format!(
-        "set -e; {prepare}; d=$1; look=$2; shift 2; \
+        "{}; set -e; {prepare}; d=$1; look=$2; shift 2; \
          for k in mnt uts ipc net pid user cgroup time; do export NS_$k=$(stat -Lc %i /proc/self/ns/$k); done; \
-         \"$0\" unshare \"$@\" -- sh -c \"$look\" > $d/ours; unshare \"$@\" -- sh -c \"$look\" > $d/theirs"
+         \"$0\" unshare \"$@\" -- sh -c \"$look\" > $d/ours; unshare \"$@\" -- sh -c \"$look\" > $d/theirs",
+        without_foreign_mounts()
     );
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/");

@@ -34,37 +34,36 @@ fn kill(pid: i32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
-#[test]
-fn nstool_killed_between_the_file_and_the_binding_leaves_neither() {
-    need_root!();
-    need!("strace");
+/// Kills one between the making of the file and the binding, and sees that nothing is left.
+#[track_caller]
+fn killed_in_between(victim: &str) -> Output {
     let scratch = Scratch::new();
     let file = scratch.text("kept");
     let delayed = Delayed::before("move_mount", &file);
     eventually(|| Path::new(&file).exists().then_some(()));
-    kill(delayed.mark.named("nstool").unwrap());
-    delayed.mark.assert_nobody_carries();
+    kill(delayed.mark.named(victim).unwrap());
+    let mark = Mark(delayed.mark.0.clone());
+    let output = delayed.output();
+    mark.assert_nobody_carries();
     assert!(!Path::new(&file).exists());
     assert_no_mount_below(scratch.path());
-    assert_eq!(delayed.output().status.signal(), Some(libc::SIGKILL));
+    assert!(output.stdout.is_empty());
+    output
+}
+
+#[test]
+fn nstool_killed_between_the_file_and_the_binding_leaves_neither() {
+    need_root!();
+    need!("strace");
+    assert_eq!(killed_in_between("nstool").status.signal(), Some(libc::SIGKILL));
 }
 
 #[test]
 fn the_keeper_killed_between_the_file_and_the_binding_leaves_neither() {
     need_root!();
     need!("strace");
-    let scratch = Scratch::new();
-    let file = scratch.text("kept");
-    let delayed = Delayed::before("move_mount", &file);
-    eventually(|| Path::new(&file).exists().then_some(()));
-    kill(delayed.mark.named("nstool-keep").unwrap());
-    let mark = Mark(delayed.mark.0.clone());
-    let output = delayed.output();
-    assert!(stderr(&output).contains("the process that does so was killed"), "{}", stderr(&output));
-    assert!(output.stdout.is_empty());
-    mark.assert_nobody_carries();
-    assert!(!Path::new(&file).exists());
-    assert_no_mount_below(scratch.path());
+    let told = stderr(&killed_in_between("nstool-keep"));
+    assert!(told.contains("the process that does so was killed"), "{told}");
 }
 
 #[test]

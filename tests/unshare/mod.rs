@@ -118,6 +118,15 @@ fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&
     first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
 }
 
+/// A line of shell that takes what other tests have mounted out of a mount namespace of the test's own: it would go when
+/// they remove their files.
+fn without_foreign_mounts() -> String {
+    format!(
+        "for m in $(cut -d' ' -f5 /proc/self/mountinfo | grep '^{}/' | tac); do umount -l \"$m\"; done 2> /dev/null",
+        std::env::temp_dir().display()
+    )
+}
+
 /// A control group of each hierarchy in which others can be made: of version 2, of version 1, and of cpuset, which is
 /// peculiar.
 fn cgroup_bases() -> Vec<String> {

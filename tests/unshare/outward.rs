@@ -9,8 +9,9 @@ use crate::need_root;
 #[track_caller]
 fn unshare_below_shared(scratch: &Scratch, prepare: &str, words: &[&str]) -> Output {
     let script = format!(
-        "mount --make-rshared /; {prepare}; d=$1; shift; cat /proc/self/mountinfo > $d/before; \
-         \"$0\" unshare \"$@\"; status=$?; cat /proc/self/mountinfo > $d/after; exit $status"
+        "{}; mount --make-rshared /; {prepare}; d=$1; shift; cat /proc/self/mountinfo > $d/before; \
+         \"$0\" unshare \"$@\"; status=$?; cat /proc/self/mountinfo > $d/after; exit $status",
+        without_foreign_mounts()
     );
     let path = scratch.path().to_str().unwrap();
     let mut command = Command::new("unshare");

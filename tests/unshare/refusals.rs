@@ -181,8 +181,9 @@ fn shared_parents_are_warned_of() {
 
 /// Runs a shell script in a mount namespace of its own, in which `$0` is nstool and the words are `$1` and so on.
 fn apart(script: &str, words: &[&str]) -> Output {
+    let script = format!("{}; {script}", without_foreign_mounts());
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_nstool")]).args(words).stdin(Stdio::null());
+    command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool")]).args(words).stdin(Stdio::null());
     command.output().unwrap()
 }
 

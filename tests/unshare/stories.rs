@@ -48,9 +48,10 @@ fn ps_shows_only_the_processes_inside_also_where_the_root_is_shared() {
     let script = "mount --make-rshared / && cat /proc/self/mountinfo > \"$1/before\" && \
                   \"$0\" unshare -pm --mount-proc -- ps -e --no-headers | wc -l && \
                   cat /proc/self/mountinfo > \"$1/after\" && test -d /proc/$$ && ps -p $$ --no-headers | wc -l";
+    let script = format!("{}; {script}", without_foreign_mounts());
     let scratch = Scratch::new();
     let path = scratch.path().to_str().unwrap();
-    let arguments = ["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_nstool"), path];
+    let arguments = ["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool"), path];
     assert_eq!(printed("unshare", &arguments), "1\n1");
     let table = |name: &str| fs::read_to_string(scratch.text(name)).unwrap();
     assert_eq!(table("before"), table("after"));
