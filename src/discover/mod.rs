@@ -10,6 +10,7 @@ mod descriptors;
 mod details;
 mod facts;
 mod hierarchy;
+mod kernel_users;
 mod mount_tables;
 mod mount_users;
 mod mounted;
@@ -25,6 +26,7 @@ mod sockets;
 mod threads;
 mod worker;
 
+pub use kernel_users::KernelUse;
 pub use mount_tables::MountTables;
 pub use mount_users::{How, Use, Uses};
 pub use place::{Located, locate, root_of_namespace};

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod compat;
 mod completion;
+mod glued;
 mod manual;
 mod render;
 
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             render::report::error(&error, &terminal);
-            ExitCode::from(cli.command.trouble_code())
+            ExitCode::from(cli.command.trouble_code(&error))
         }
     }
 }
