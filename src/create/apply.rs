@@ -1,6 +1,7 @@
 //! Follows a plan: in this process where no child is wanted, else as the parent of one.
 
 use std::io;
+use std::path::Path;
 
 use super::diagnose;
 use super::inside::{self, Prepared, State};
@@ -23,6 +24,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The control group that was made for the command stays for as long as so many processes are in it.
+    Populated(&'a Path, usize),
     /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
     Ignored(Pid, i32),
 }
@@ -63,9 +66,9 @@ pub fn apply(
 }
 
 fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
-    let mut state = State::default();
-    for step in steps.iter().filter(|step| !matches!(step.action, Action::Exec(_))) {
-        inside::carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?;
+    let mut state = State::for_steps(steps);
+    for (number, step) in steps.iter().enumerate().filter(|(_, step)| !matches!(step.action, Action::Exec(_))) {
+        inside::carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
     let refusal = become_program(&mut program, &[], None, None);

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use nstool::create::idmap::MapSpec;
 use nstool::create::{Event, Facts, Plan, Propagation, apply};
 use nstool::exec::{Ending, Program};
-use nstool::{Error, ErrorKind, Result};
+use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
 use self::values::{DeathSignal, OptionalFile, Owner};
@@ -111,7 +111,8 @@ pub(crate) struct Args {
     /// Add this to CLOCK_BOOTTIME; needs --time
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, help_heading = "Set up")]
     boottime: Option<i64>,
-    /// Run in the control group of this directory, such as /sys/fs/cgroup/work
+    /// Run in the control group of this directory, such as /sys/fs/cgroup/work; one that is missing is made, and removed
+    /// when nobody is left in it
     #[arg(long, value_name = "DIR", help_heading = "Set up")]
     join_cgroup: Option<PathBuf>,
 
@@ -228,6 +229,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
             &format!(
                 "the command is PID 1 and has no handler for signal {signal}, so it ignores it (pid_namespaces(7)): \
                      --init passes signals on; `kill -KILL {pid}` ends it now"
+            ),
+            terminal,
+        ),
+        Event::Populated(path, count) => report::note(
+            &format!(
+                "the control group {} stays as long as processes are in it (now {count})",
+                printable(path.as_os_str().as_encoded_bytes())
             ),
             terminal,
         ),
