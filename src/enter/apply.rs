@@ -48,6 +48,9 @@ pub(super) struct Work<'a> {
     /// Descriptors above 2 that stay open, ascending.
     pub(super) keep: Vec<i32>,
     pub(super) background: bool,
+    /// Whether a guardian sees to it that the command does not outlive us even after a change of credentials. It is a
+    /// process that shows where the command runs.
+    pub(super) guarded: bool,
     /// The controlling terminal to give up, so that nothing inside reaches it through /dev/tty.
     pub(super) terminal: Option<OwnedFd>,
     /// For a command in the background: what stands in for a terminal on descriptors 0 to 2.
@@ -183,7 +186,7 @@ impl Work<'_> {
             return Ok(self.started(&child, &reader));
         }
         // With a lifeline we are the guardian ourselves.
-        let guardian = if lifeline.is_none() { Guardian::start(&child)? } else { None };
+        let guardian = if lifeline.is_none() && self.guarded { Guardian::start(&child)? } else { None };
         gatekeeper.open();
         let outcome = supervisor.wait(&child, Some(reader), lifeline, companion)?;
         drop(guardian);

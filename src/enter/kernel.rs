@@ -125,7 +125,11 @@ impl Kernel for Linux<'_> {
     }
 
     fn drop_groups(&mut self) -> io::Result<()> {
-        Ok(rustix::thread::set_thread_groups(&[])?)
+        match rustix::thread::set_thread_groups(&[]) {
+            // It needs no permission to drop none.
+            Err(_) if !process::has_groups() => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     fn set_gid(&mut self, gid: u32) -> io::Result<()> {

@@ -89,12 +89,16 @@ pub(crate) struct Steps {
 pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
     let mut steps = early(request, facts)?;
+    if request.literal && by_default(request, facts) {
+        // The user namespace to join may deny it, ours does not; and after it, the groups would have another's names.
+        steps.push(Step::DropGroups { if_allowed: true });
+    }
     steps.extend(joins(facts));
     let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
     let mnt = joined(NamespaceKind::Mnt);
     let process = facts.target_uid.is_some();
     let root = match &request.root {
-        Place::Unasked => mnt && process,
+        Place::Unasked => mnt && process && !request.literal,
         Place::OfTarget | Place::Path(_) => true,
     };
     if root {
@@ -183,10 +187,15 @@ fn confine(confinement: &Confinement, steps: &mut Vec<Step>) {
     steps.extend(confinement.bounding.map(Step::LimitCapabilities));
 }
 
+/// Tells whether ids are changed without being asked for.
+fn by_default(request: &Request, facts: &Facts) -> bool {
+    matches!(facts.way, Way::Down(_)) && !request.preserve_credentials
+}
+
 /// Decides which user and group id to take.
 fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks: &mut Vec<String>) -> Result<()> {
     let user = matches!(facts.way, Way::Down(_));
-    let by_default = user && !request.preserve_credentials;
+    let by_default = by_default(request, facts);
     let maps = facts.maps.as_ref();
     let uid = chosen(request.uid, by_default, facts.target_uid, maps.map(|maps| &maps.uids), user);
     let gid = chosen(request.gid, by_default, facts.target_gid, maps.map(|maps| &maps.gids), user);
@@ -200,8 +209,9 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
         }
     }
     if by_default || request.gid.is_some() {
-        if maps.is_none_or(|maps| maps.setgroups) {
-            steps.push(Step::DropGroups { if_allowed: maps.is_none() && request.gid.is_none() && user });
+        if request.literal || maps.is_none_or(|maps| maps.setgroups) {
+            let if_allowed = maps.is_none() && request.gid.is_none() && user && !request.literal;
+            steps.push(Step::DropGroups { if_allowed });
         } else if !facts.groups.is_empty() {
             let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
             remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));

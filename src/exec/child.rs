@@ -79,16 +79,19 @@ pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
     process::exit_now(128 + libc::SIGKILL)
 }
 
-/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
-/// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
-/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11.
+/// The last steps of a child: unless it inherits all, no descriptor but 0 to 2 and those in `keep` (ascending) for the
+/// program; the signals as we found them; then the program. Returns only if it could not be executed; then all
+/// descriptors are still there. Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
     proc: Option<BorrowedFd<'_>>,
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
-    process::close_all_but(keep, Closing::OnExec, proc);
+    // All of ours are close-on-exec from their first moment.
+    if !program.inherits() {
+        process::close_all_but(keep, Closing::OnExec, proc);
+    }
     for &fd in keep {
         process::keep_on_exec(fd);
     }
