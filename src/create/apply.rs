@@ -1,6 +1,7 @@
 //! Follows a plan: in this process where no child is wanted, else as the parent of one.
 
 use std::io;
+use std::path::Path;
 
 use super::diagnose;
 use super::inside::{self, Prepared, State};
@@ -22,6 +23,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The control group that was made for the command stays for as long as so many processes are in it.
+    Populated(&'a Path, usize),
     /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
     Ignored(Pid, i32),
 }

@@ -42,6 +42,19 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             "leave --setgroups allow away",
         ),
         Action::SetGroupsPolicy(_) if scene.apparmor_restricts => apparmor(),
+        Action::MakeCgroup(_) => match errno {
+            libc::EACCES | libc::EPERM => say(
+                "making a control group wants write access to the one it is in",
+                "run as root, or in a delegated subtree (systemd-run --user -p Delegate=yes)",
+            ),
+            libc::EEXIST => say("it appeared meanwhile", "run it again"),
+            libc::EAGAIN => say(
+                "a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth)",
+                "remove what is not needed",
+            ),
+            libc::EINTR => say("the process that does so was killed", ""),
+            _ => None,
+        },
         Action::JoinCgroup(_) => match errno {
             libc::EBUSY => say(
                 "it hands controllers to groups below it, and then holds no processes itself (cgroup v2)",
@@ -111,6 +124,11 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 format!("{} appeared meanwhile", printable(file.as_os_str().as_encoded_bytes())),
                 "run it again".to_owned(),
             )),
+            libc::EBUSY => Some((
+                format!("another namespace was bound to {} meanwhile", printable(file.as_os_str().as_encoded_bytes())),
+                "name another file".to_owned(),
+            )),
+            libc::EINTR => say("the process that does so was killed", ""),
             libc::EINVAL => say(
                 "a mount namespace cannot be bound where it would come to hold itself: below a shared mount",
                 "name a file on a private mount",

@@ -31,6 +31,8 @@ pub struct Facts {
     pub supplementary_groups: usize,
     /// Our mounts, where they matter.
     pub mounts: Vec<Mount>,
+    /// Whether the control group to join is missing, and to be made.
+    pub makes_cgroup: bool,
 }
 
 /// What is known about our ids of one sort.
@@ -84,7 +86,7 @@ impl Facts {
             facts.check_place(*kind, file)?;
         }
         if let Some(cgroup) = &request.cgroup {
-            check_cgroup(cgroup)?;
+            facts.makes_cgroup = is_missing_cgroup(cgroup)?;
         }
         Ok(facts)
     }
@@ -204,7 +206,7 @@ impl IdFacts {
 }
 
 /// Tells whether a namespace is bound to `file`.
-pub(super) fn carries_namespace(file: &Path) -> bool {
+fn carries_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|statfs| statfs.f_type as u64 == NSFS_MAGIC)
 }
 
@@ -217,12 +219,22 @@ fn mount_above<'a>(mounts: &'a [Mount], path: &[u8]) -> Option<&'a Mount> {
     mounts.iter().filter(|mount| leads(&mount.mount_point)).max_by_key(|mount| mount.mount_point.len())
 }
 
-/// Refuses a directory that is no control group, and one in which the command would hang.
-fn check_cgroup(cgroup: &Path) -> Result<()> {
+/// Tells whether a control group is missing that can be made. Refuses a directory that is none, and a group in which the
+/// command would hang.
+fn is_missing_cgroup(cgroup: &Path) -> Result<bool> {
     let shown = printable(cgroup.as_os_str().as_encoded_bytes());
-    if !cgroup.join("cgroup.procs").is_file() {
-        return Err(Error::new(ErrorKind::NotFound, format!("{shown} is no control group"))
-            .with_hint(format!("name a directory below /sys/fs/cgroup; `mkdir {shown}` makes one there")));
+    let is_group = |path: &Path| path.join("cgroup.procs").is_file();
+    let missing = std::fs::symlink_metadata(cgroup).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if missing && cgroup.parent().is_some_and(is_group) {
+        return Ok(true);
+    }
+    if !is_group(cgroup) {
+        let message = match missing {
+            true => format!("{shown} cannot be made, for what it would be in is no control group"),
+            false => format!("{shown} is no control group"),
+        };
+        return Err(Error::new(ErrorKind::NotFound, message)
+            .with_hint("name a directory below /sys/fs/cgroup; the last part of it may be missing"));
     }
     let says = |file: &str, word: &str| {
         std::fs::read_to_string(cgroup.join(file)).is_ok_and(|text| text.lines().any(|line| line == word))
@@ -234,7 +246,7 @@ fn check_cgroup(cgroup: &Path) -> Result<()> {
                 "thaw it: `echo 0 > {shown}/cgroup.freeze` (v1: `echo THAWED > {shown}/freezer.state`)"
             )));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Reads the first two numbers of a kernel release such as `6.18.44-fc`.

@@ -95,7 +95,12 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
         Action::Keep { capabilities } => keep(*capabilities)?,
         Action::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
         // Done by others, or by whoever calls us.
-        Action::TellChild(_) | Action::AwaitMaps | Action::Persist(..) | Action::StartInit | Action::Exec(_) => {}
+        Action::MakeCgroup(_)
+        | Action::TellChild(_)
+        | Action::AwaitMaps
+        | Action::Persist(..)
+        | Action::StartInit
+        | Action::Exec(_) => {}
     }
     Ok(())
 }

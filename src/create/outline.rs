@@ -12,6 +12,7 @@ impl fmt::Display for Action {
         let bytes = |text: &OsStr| printable(text.as_encoded_bytes()).into_owned();
         let c = |text: &CString| printable(text.to_bytes()).into_owned();
         match self {
+            Self::MakeCgroup(path) => write!(f, "make the control group {}", bytes(path.as_os_str())),
             Self::JoinCgroup(path) => write!(f, "join the control group {}", bytes(path.as_os_str())),
             Self::BecomeOwner(uid, gid) => write!(f, "become uid {uid}, gid {gid}, to own the user namespace"),
             Self::Create { kinds, child } => {

@@ -9,6 +9,7 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitOptions};
 
 use super::apply::{Event, Observer, Stop, failed};
+use super::cgroup::Group;
 use super::child::ChildSide;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
@@ -37,8 +38,14 @@ pub(super) fn run(
     let Some((created_by, kinds)) = created else {
         return Err(Error::new(ErrorKind::Invalid, "the plan makes no child").into());
     };
+    // Before all that is in it, so that it is dropped last.
+    let mut group = None;
     for step in steps[..created_by].iter().filter(|step| step.place == Place::Outside) {
-        inside::carry_out(step, &mut State::default()).map_err(|error| failed(&steps, step, &error))?;
+        match &step.action {
+            Action::MakeCgroup(path) => Group::make(path).map(|made| group = Some(made)),
+            _ => inside::carry_out(step, &mut State::default()),
+        }
+        .map_err(|error| failed(&steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
     let made = make(request, steps, program, created_by, kinds)?;
@@ -68,6 +75,12 @@ pub(super) fn run(
     let first = kinds.contains(NamespaceKind::Pid) && !request.init;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
+    if let (Some(group), Some(path)) = (&group, &request.cgroup)
+        && let count @ 1.. = group.population()
+    {
+        observer(Event::Populated(path, count));
+    }
+    drop(group);
     outside::tell_ending(request, ending);
     Ok(ending)
 }
