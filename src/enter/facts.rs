@@ -1,5 +1,6 @@
 //! What plan and preflight judge by: plain data, so that both are pure.
 
+use super::label::Label;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 
@@ -137,8 +138,8 @@ pub(crate) struct Confinement {
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) bounding: Option<u64>,
     pub(crate) no_new_privs: bool,
-    /// The security module's label, if one gives labels.
-    pub(crate) label: Option<Vec<u8>>,
+    /// The security module's label, if it differs from ours and can be taken.
+    pub(crate) label: Option<Label>,
     /// Whether it lives under a seccomp filter, which cannot be copied.
     pub(crate) seccomp: bool,
 }

@@ -24,7 +24,7 @@ pub(crate) trait Kernel {
     fn set_limit(&mut self, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()>;
     fn set_oom_score(&mut self, score: &CStr) -> io::Result<()>;
     fn limit_capabilities(&mut self, mask: u64) -> io::Result<()>;
-    fn set_label(&mut self, label: &CStr) -> io::Result<()>;
+    fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()>;
     fn drop_groups(&mut self) -> io::Result<()>;
     fn set_gid(&mut self, gid: u32) -> io::Result<()>;
     fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()>;
@@ -43,7 +43,7 @@ pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
         Step::SetLimit(resource, soft, hard) => kernel.set_limit(*resource, *soft, *hard),
         Step::SetOomScore(score) => kernel.set_oom_score(score),
         Step::LimitCapabilities(mask) => kernel.limit_capabilities(*mask),
-        Step::SetLabel(label) => kernel.set_label(label),
+        Step::SetLabel(label) => kernel.set_label(label.file, &label.text),
         Step::DropGroups { if_allowed } => match kernel.drop_groups() {
             Err(error) if *if_allowed && error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             result => result,
@@ -120,8 +120,8 @@ impl Kernel for Linux<'_> {
         Ok(())
     }
 
-    fn set_label(&mut self, label: &CStr) -> io::Result<()> {
-        self.write_own(c"self/attr/exec", label.to_bytes())
+    fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()> {
+        self.write_own(file, label.to_bytes())
     }
 
     fn drop_groups(&mut self) -> io::Result<()> {
@@ -165,6 +165,7 @@ impl Kernel for Linux<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::label::Label;
     use super::super::plan::{Order, Step};
     use super::*;
     use crate::id::NamespaceId;
@@ -209,8 +210,8 @@ mod tests {
         fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
             self.note(format!("bounding {mask}"))
         }
-        fn set_label(&mut self, label: &CStr) -> io::Result<()> {
-            self.note(format!("label {label:?}"))
+        fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()> {
+            self.note(format!("label {file:?} {label:?}"))
         }
         fn drop_groups(&mut self) -> io::Result<()> {
             self.note("setgroups".to_owned())
@@ -246,6 +247,8 @@ mod tests {
             Step::SetGid(0),
             Step::SetUid { uid: 0, keep: true },
             Step::KeepCapabilities,
+            Step::SetLabel(Label { module: "SELinux", file: c"attr/exec", text: c"a:b".to_owned() }),
+            Step::NoNewPrivileges,
             Step::Execute,
         ]
     }
@@ -254,8 +257,10 @@ mod tests {
     fn the_calls_come_in_the_order_of_the_steps() {
         let mut kernel = Recorder::default();
         steps().iter().for_each(|step| perform(step, &mut kernel).unwrap());
-        let expected = ["join user 0", "join net 3", "chroot", "setgroups", "gid 0", "uid 0 true", "ambient"];
-        assert_eq!(kernel.calls, expected);
+        let joins = ["join user 0", "join net 3", "chroot"];
+        let credentials = ["setgroups", "gid 0", "uid 0 true", "ambient"];
+        let last = ["label \"attr/exec\" \"a:b\"", "nnp"];
+        assert_eq!(kernel.calls, [&joins[..], &credentials, &last].concat());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod environment;
 mod facts;
 mod gather;
 mod kernel;
+mod label;
 mod outline;
 mod plan;
 mod preflight;

@@ -37,9 +37,9 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
         Step::LimitCapabilities(_) => Error::system("cannot take over the target's capability bounding set", cause)
             .with_hint("that takes CAP_SETPCAP: run nstool as root"),
         Step::SetLabel(label) => {
-            let message = format!("cannot take over the target's security label {}", printable(label.to_bytes()));
-            Error::system(message, cause)
-                .with_hint("the security module's policy forbids the change, or lacks the label")
+            let (module, text) = (label.module, printable(label.text.to_bytes()));
+            Error::system(format!("cannot take over the target's {module} label {text}"), cause)
+                .with_hint(format!("the policy of {module} forbids the change, or lacks the label"))
         }
         Step::DropGroups { .. } => groups(errno, cause),
         Step::SetGid(gid) => id("group", *gid, errno, cause, facts),
@@ -153,6 +153,7 @@ mod tests {
     use std::ffi::CString;
 
     use super::super::facts::{Map, Maps, Owner};
+    use super::super::label::Label;
     use super::super::plan::tests::facts;
     use super::*;
     use crate::id::NamespaceId;
@@ -212,6 +213,7 @@ mod tests {
     #[test]
     fn every_other_step_says_what_it_could_not_do() {
         let facts = facts(&[], &[]);
+        let label = Label { module: "SELinux", file: c"", text: CString::from(c"a:b") };
         let cgroup = Step::EnterCgroup { handle: 0, path: b"/sys/fs/cgroup/a\x1b".to_vec(), version: 2 };
         for (step, errno, part) in [
             (Step::ChangeRoot, libc::EPERM, "root directory of process 7 (test)"),
@@ -223,7 +225,7 @@ mod tests {
             (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
             (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
             (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),
-            (Step::SetLabel(CString::from(c"a")), libc::EACCES, "security label a"),
+            (Step::SetLabel(label), libc::EACCES, "the policy of SELinux forbids"),
             (Step::KeepCapabilities, libc::EPERM, "keep the capabilities"),
             (Step::NoNewPrivileges, libc::EINVAL, "no_new_privs"),
             (Step::Execute, libc::EIO, "cannot start the command"),

@@ -1,6 +1,6 @@
 //! The command line as a whole: what all verbs share. Each verb's own options stand in its file below `commands/`.
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::commands::Command;
 
@@ -26,5 +26,5 @@ pub(crate) enum ColorChoice {
 
 /// Parses our command line; on bad usage, prints why and exits with 2.
 pub(crate) fn parse() -> Cli {
-    Cli::parse()
+    Cli::parse_from(crate::glued::spelled_out(std::env::args_os().collect(), Cli::command))
 }

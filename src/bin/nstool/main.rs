@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod compat;
 mod completion;
+mod glued;
 mod manual;
 mod render;
 
