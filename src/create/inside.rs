@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 
@@ -80,6 +80,7 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
         Action::Operate(operation) => {
             mounts::carry_out(operation, state.root()?.as_fd(), &prepared.submounts)?;
         }
+        Action::MountProc(path) => mount_proc(path)?,
         Action::MountBinfmt(place) => mounts::mount_kernel(c"binfmt_misc", state.root()?.as_fd(), place)?,
         Action::ChangeRoot { pivot } => mounts::change_root(state.root()?.as_fd(), *pivot)?,
         Action::Register { file, line } => write(file, line.to_bytes())?,
@@ -98,6 +99,7 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
         Action::MakeCgroup(_)
         | Action::TellChild(_)
         | Action::AwaitMaps
+        | Action::Fork
         | Action::Persist(..)
         | Action::StartInit
         | Action::Exec(_) => {}
@@ -155,6 +157,17 @@ fn propagate(propagation: Propagation) -> io::Result<()> {
         Propagation::Unchanged => return Ok(()),
     };
     Ok(rustix::mount::mount_change(c"/", flags | MountPropagationFlags::REC)?)
+}
+
+fn mount_proc(path: &CStr) -> io::Result<()> {
+    // Upon a shared mount it would show outside as well.
+    match rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC) {
+        // What is no mount point has no propagation of its own.
+        Err(Errno::INVAL) | Ok(()) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(rustix::mount::mount(c"proc", path, c"proc", flags, None)?)
 }
 
 fn set_group(gid: u32) -> io::Result<()> {

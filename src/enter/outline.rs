@@ -57,7 +57,7 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
             detail: String::new(),
             reason: if *order == Order::Any { String::new() } else { order.to_string() },
         },
-        Step::ChangeRoot => plain("chroot", "the target's root".to_owned()),
+        Step::ChangeRoot | Step::ChangeRootOnly => plain("chroot", "the target's root".to_owned()),
         Step::ChangeDirectory => plain("chdir", "the directory opened before".to_owned()),
         Step::ChangeDirectoryTo(path) => plain("chdir", printable(path.to_bytes()).into_owned()),
         Step::Fork => plain("fork", String::new()),

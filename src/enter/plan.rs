@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Join { kind: NamespaceKind, id: NamespaceId, handle: usize, level: Option<usize>, order: Order },
     /// chroot(2) into the directory opened before.
     ChangeRoot,
+    /// The same, and back to the working directory.
+    ChangeRootOnly,
     /// fchdir(2) into the directory opened before.
     ChangeDirectory,
     /// chdir(2), among the target's files.
@@ -103,7 +105,8 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         Place::OfTarget | Place::Path(_) => true,
     };
     if root {
-        steps.push(Step::ChangeRoot);
+        let stays = request.literal && request.directory == Place::Unasked && request.inner_directory.is_none();
+        steps.push(if stays { Step::ChangeRootOnly } else { Step::ChangeRoot });
     }
     match (&request.inner_directory, &request.directory) {
         (Some(path), _) => steps.push(Step::ChangeDirectoryTo(c_path(path.as_os_str().as_bytes())?)),

@@ -13,7 +13,7 @@ use super::{Refused, error_text};
 pub(super) struct Command {
     /// As it is called in messages.
     name: Vec<u8>,
-    pub(super) words: Vec<OsString>,
+    words: Vec<OsString>,
 }
 
 impl Command {
@@ -48,5 +48,14 @@ pub(super) fn number(text: &OsString) -> Option<u32> {
     match text.strip_prefix('-') {
         Some(digits) => digits.parse().ok().map(u32::wrapping_neg),
         None => text.parse().ok(),
+    }
+}
+
+/// Refuses the last number, which to setresuid(2) is "leave it as it is", and to these tools no id.
+pub(super) fn no_such_id(uid: Option<u32>, gid: Option<u32>) -> Result<(), Refused> {
+    // In the order in which they would be set.
+    match [(gid, "setgid"), (uid, "setuid")].into_iter().find(|(id, _)| *id == Some(u32::MAX)) {
+        Some((_, call)) => Err(Refused::system(format_args!("{call} failed"), libc::EINVAL)),
+        None => Ok(()),
     }
 }

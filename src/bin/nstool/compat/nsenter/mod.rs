@@ -28,6 +28,7 @@ use nstool::{Error, NamespaceKind, printable};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use self::options::Asked;
+use super::command::no_such_id;
 use super::{Refused, error_text};
 
 const NAME: &str = "nsenter";
@@ -37,11 +38,12 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         Ok(asked) => asked,
         Err(refused) => return refused.answer(NAME),
     };
-    // To the kernel this is "leave it as it is", to nsenter no id.
-    for (id, call) in [(asked.request.gid, "setgid"), (asked.request.uid, "setuid")] {
-        if id == Some(Id::Number(u32::MAX)) {
-            return Refused::system(format_args!("{call} failed"), libc::EINVAL).answer(NAME);
-        }
+    let number = |id| match id {
+        Some(Id::Number(id)) => Some(id),
+        _ => None,
+    };
+    if let Err(refused) = no_such_id(number(asked.request.uid), number(asked.request.gid)) {
+        return refused.answer(NAME);
     }
     let enter = match Enter::prepare(asked.request.clone()) {
         Ok(enter) => enter,
