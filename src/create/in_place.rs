@@ -86,8 +86,11 @@ fn forked(
     let child = match Child::fork() {
         Ok(Some(child)) => child,
         Ok(None) => {
-            // Its copy would keep it from seeing our end.
+            // Its copies would keep the one and the helper from seeing our end.
             drop(gatekeeper);
+            if let Some(helper) = helper {
+                helper.orders = None;
+            }
             let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
             go_on(&steps[fork + 1..], program, death_signal, &supervisor, &gate, &report)
         }

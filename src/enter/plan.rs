@@ -213,7 +213,11 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
     }
     if by_default || request.gid.is_some() {
         if request.literal || maps.is_none_or(|maps| maps.setgroups) {
-            let if_allowed = maps.is_none() && request.gid.is_none() && user && !request.literal;
+            let if_allowed = match request.literal {
+                // So it was always.
+                true => !user,
+                false => maps.is_none() && request.gid.is_none() && user,
+            };
             steps.push(Step::DropGroups { if_allowed });
         } else if !facts.groups.is_empty() {
             let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");

@@ -1,8 +1,10 @@
 //! What is installed beside the program: manual pages and completions.
 
 mod completions;
+mod differences;
 mod lsns;
 mod man;
+mod tools;
 mod version;
 
 use std::path::{Path, PathBuf};

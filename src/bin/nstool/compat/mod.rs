@@ -12,8 +12,11 @@ mod unshare;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
+
+use nstool::printable;
 
 /// A tool by its name; it is given its arguments, without the name.
 type Tool = fn(&[OsString]) -> ExitCode;
@@ -57,7 +60,10 @@ impl Refused {
     /// Says so, and returns the exit status.
     fn answer(&self, tool: &str) -> ExitCode {
         match self {
-            Self::Usage(message) => fail(tool, &format!("{message}\nTry '{tool} --help' for more information.")),
+            Self::Usage(message) => {
+                let called = called(tool);
+                fail(&printable(called.as_bytes()), &format!("{message}\nTry '{tool} --help' for more information."))
+            }
             Self::Message(message) => fail(tool, message),
             Self::Silent => ExitCode::FAILURE,
             Self::Said(text) => match crate::render::print(text) {
@@ -66,6 +72,12 @@ impl Refused {
             },
         }
     }
+}
+
+/// Returns what the tool was called as, which stands before getopt's messages.
+fn called(tool: &str) -> OsString {
+    let called = std::env::args_os().next().filter(|called| Path::new(called).file_name() == Some(tool.as_ref()));
+    called.unwrap_or_else(|| tool.into())
 }
 
 /// Prints `TOOL: MESSAGE` to stderr and returns the tools' exit status for a failure.

@@ -100,11 +100,26 @@ fn change_directory(name: &str, errno: i32) -> Refused {
     Refused::system(format_args!("change directory by {name} file descriptor failed"), errno)
 }
 
+/// Words that a directory may not be gone to, which nsenter finds out when it opens it.
+fn closed(place: &Place, name: &str) -> Refused {
+    match place {
+        Place::Path(path) => {
+            let path = printable(path.as_os_str().as_bytes()).into_owned();
+            Refused::system(format_args!("cannot open {path}"), libc::EACCES)
+        }
+        _ => change_directory(name, libc::EACCES),
+    }
+}
+
 fn in_its_words(asked: &Asked, failed: &Failed) -> Refused {
     let errno = failed.errno;
     let Some(step) = &failed.step else { return Refused::Message(failed.error.to_string()) };
     match (step.action, step.namespace) {
         ("join", Some((kind, _))) => reassociate(kind, errno),
+        ("chroot", _) if errno == libc::EACCES => closed(&asked.request.root, "root"),
+        ("chdir", _) if errno == libc::EACCES && asked.request.inner_directory.is_none() => {
+            closed(&asked.request.directory, "working directory")
+        }
         ("chroot", _) if errno == libc::EPERM => Refused::system("chroot failed", errno),
         ("chroot", _) => change_directory("root", errno),
         ("chdir", _) if asked.request.inner_directory.is_some() && errno != libc::ENOTDIR => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nstool::enter::{Environment, Id, Place, Request};
 use nstool::target::Target;
-use nstool::{KindSet, NamespaceKind, printable};
+use nstool::{NamespaceKind, printable};
 
 use super::super::Refused;
 use super::super::command::{Command, number};
@@ -144,8 +144,8 @@ impl Asked {
             "target" => request.target = target(&given).ok_or_else(|| bad("pid"))?,
             "setuid" => request.uid = Some(id(&given).ok_or_else(|| bad("uid"))?),
             "setgid" => request.gid = Some(id(&given).ok_or_else(|| bad("gid"))?),
-            "root" => self.request.root = self.place(value),
-            "wd" => self.request.directory = self.place(value),
+            "root" => self.request.root = self.place(&self.request.root.clone(), value),
+            "wd" => self.request.directory = self.place(&self.request.directory.clone(), value),
             "wdns" => request.inner_directory = value.map(PathBuf::from).or(request.inner_directory.take()),
             "no-fork" => request.no_fork = true,
             "preserve-credentials" => request.preserve_credentials = true,
@@ -177,8 +177,12 @@ impl Asked {
         Ok(())
     }
 
-    fn place(&mut self, value: Option<OsString>) -> Place {
-        value.map_or(Place::OfTarget, |path| Place::Path(self.named(path)))
+    /// Adds what an option says to what one before it said: the target's comes before any path.
+    fn place(&mut self, before: &Place, value: Option<OsString>) -> Place {
+        match value.map(|path| self.named(path)) {
+            Some(path) if *before != Place::OfTarget => Place::Path(path),
+            _ => Place::OfTarget,
+        }
     }
 
     fn named(&mut self, path: OsString) -> PathBuf {
@@ -197,8 +201,16 @@ impl Asked {
             return Err(Refused::Message("no target PID specified for --all".to_owned()));
         }
         let missing = |what: &str| Refused::Message(format!("neither filename nor target pid supplied for {what}"));
-        let file = |kind: NamespaceKind| request.files.iter().any(|(other, _)| *other == kind);
-        let kinds: KindSet = request.kinds.iter().filter(|kind| !file(*kind)).collect();
+        // The target's comes before a file's, in whichever order they are named.
+        let kinds = request.kinds;
+        request.files.retain(|(kind, _)| !kinds.contains(*kind));
+        let places = [&request.root, &request.directory].into_iter().filter(|place| matches!(place, Place::Path(_)));
+        // What is not used was opened nevertheless.
+        if self.paths.len() > request.files.len() + places.count()
+            && let Some(refused) = super::unopened(&self.paths)
+        {
+            return Err(refused);
+        }
         let mut needed: Vec<String> =
             KINDS.iter().filter(|(kind, _)| kinds.contains(*kind)).map(|(kind, _)| format!("ns/{kind}")).collect();
         needed.extend((request.root == Place::OfTarget).then(|| "root".to_owned()));
@@ -206,7 +218,6 @@ impl Asked {
         let more = request.cgroup || request.socket.is_some() || request.selinux || request.user_parent;
         let more = more || request.environment == Environment::Target;
         let more = more || [request.uid, request.gid].contains(&Some(Id::Follow));
-        request.kinds = kinds;
         match pid {
             Some(pid) => self.paths.extend(needed.iter().map(|name| format!("/proc/{pid}/{name}").into())),
             None if needed.is_empty() && !more => {}

@@ -228,6 +228,7 @@ impl Asked {
         }
         make_room(&mut request.users);
         make_room(&mut request.groups);
+        request.keep_capabilities &= request.kinds.contains(NamespaceKind::User);
         if !request.kinds.contains(NamespaceKind::Mnt) {
             request.propagation = Propagation::Private;
         }
