@@ -22,7 +22,9 @@ use super::request::Request;
 use super::talk::{self, Listener, Speaker, Word};
 use crate::error::{Error, ErrorKind};
 use crate::exec::report::{self, Writer};
-use crate::exec::{Child, Companion, Ending, Failure, Gate, Program, Supervisor, become_program, die_with_parent, gate};
+use crate::exec::{
+    Child, Companion, Ending, Failure, Gate, Program, Supervisor, become_program, die_with_parent, gate,
+};
 use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::sys::process;

@@ -317,7 +317,14 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
         pinned.cgroups = files;
     }
     if request.confined || request.selinux {
-        facts.confinement = Some(confinement::read(request, process, pinned.proc.as_ref(), &status, facts.capabilities, &mut facts.remarks)?);
+        facts.confinement = Some(confinement::read(
+            request,
+            process,
+            pinned.proc.as_ref(),
+            &status,
+            facts.capabilities,
+            &mut facts.remarks,
+        )?);
     }
     if request.verbose && !request.confined {
         facts.remarks.extend(confinement::left_out(process, pinned.proc.as_ref(), &status));

@@ -181,13 +181,7 @@ impl Enter {
     }
 }
 
-fn failed(
-    failure: Failure,
-    steps: &[Step],
-    facts: &Facts,
-    name: &[u8],
-    candidates: &[std::ffi::CString],
-) -> Failed {
+fn failed(failure: Failure, steps: &[Step], facts: &Facts, name: &[u8], candidates: &[std::ffi::CString]) -> Failed {
     let errno = failure.errno;
     let step = steps.get(failure.step as usize);
     let told = step.map(|step| outline::tell(step, &[]));

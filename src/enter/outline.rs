@@ -67,9 +67,7 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
         Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
-        Step::SetLabel(label) => {
-            plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module))
-        }
+        Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),

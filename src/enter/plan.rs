@@ -440,6 +440,28 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn to_the_letter_the_root_stays_and_groups_are_dropped_before_and_after() {
+        let facts = facts(&[50], &[(Mnt, Owner::Level(1))]);
+        let literal = Request { literal: true, ..Request::default() };
+        let kept = |step: &Step| !matches!(step, Step::Join { .. });
+        let steps = |request: &Request, facts: &Facts| {
+            let steps = plan(request, facts, false).unwrap().steps;
+            steps.into_iter().filter(kept).collect::<Vec<_>>()
+        };
+        let dropped = Step::DropGroups { if_allowed: false };
+        let rest = [Step::SetGid(0), Step::SetUid { uid: 0, keep: false }, Step::Execute];
+        let expected = [&[Step::DropGroups { if_allowed: true }, dropped][..], &rest].concat();
+        assert_eq!(steps(&literal, &facts), expected);
+        let rooted = Request { root: Place::OfTarget, preserve_credentials: true, ..literal.clone() };
+        assert_eq!(steps(&rooted, &facts), [Step::ChangeRootOnly, Step::Execute]);
+        let placed = Request { directory: Place::OfTarget, ..rooted };
+        assert_eq!(steps(&placed, &facts), [Step::ChangeRoot, Step::ChangeDirectory, Step::Execute]);
+        let same = Request { gid: Some(Id::Number(5)), ..literal };
+        let expected = [Step::DropGroups { if_allowed: true }, Step::SetGid(5), Step::Execute];
+        assert_eq!(steps(&same, &self::facts(&[], &[])), expected);
+    }
+
+    #[test]
     fn restrictions_come_after_the_fork_and_no_new_privs_last() {
         let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
         facts.confinement = Some(Confinement {

@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common;
-use crate::need_root;
+use crate::common::{self, Helper, Public};
+use crate::{need, need_root};
 
 /// Returns our binary called by the name of a tool.
 fn tool(name: &str) -> Command {
@@ -116,12 +116,9 @@ fn the_process_called_unshare_is_in_the_namespaces_it_makes() {
         let mut command = tool("unshare");
         command.args(fork).args(["-nu", "--map-users=all", "--map-groups=all"]);
         command.args(["sh", "-c", "readlink /proc/self/ns/net; exec sleep 1000"]);
-        let (mut child, _reader, inside) = started(command);
-        let outside = std::fs::read_link(format!("/proc/{}/ns/net", child.id())).unwrap();
-        assert_eq!(outside.to_str(), Some(&*inside));
-        signal(&child, Signal::SIGKILL);
-        child.wait().unwrap();
-        let _ = Command::new("pkill").args(["-9", "-P", &child.id().to_string()]).status();
+        let child = Helper::start_command(command);
+        let outside = std::fs::read_link(format!("/proc/{}/ns/net", child.pid())).unwrap();
+        assert_eq!(outside.to_str(), Some(&*child.said));
     }
 }
 
@@ -160,17 +157,15 @@ fn an_owner_and_an_interpreter_of_newer_releases_are_understood() {
 #[test]
 fn the_target_and_its_environment_of_newer_releases_are_understood() {
     need_root!();
-    let mut sleeper = Command::new("sleep").arg("1000").env_clear().env("INSIDE", "yes").spawn().unwrap();
-    let pid = sleeper.id().to_string();
+    let mut sleeper = Command::new("/bin/sh");
+    sleeper.args(["-c", "echo ready; exec sleep 1000"]).env_clear().env("INSIDE", "yes");
+    let sleeper = Helper::start_command(sleeper);
+    let pid = sleeper.pid().to_string();
     let entered = |arguments: &[&str]| {
         let mut command = tool("nsenter");
         command.args(arguments);
         output(command)
     };
-    // The environment of a process that is still being started is its parent's.
-    while std::fs::read_link(format!("/proc/{pid}/exe")).unwrap() == std::env::current_exe().unwrap() {
-        std::thread::yield_now();
-    }
     let (environment, trouble, _) = entered(&["-t", &pid, "-e", "/usr/bin/env"]);
     assert!(environment.contains("INSIDE=yes\n") && !environment.contains("PATH="), "{environment}{trouble}");
     assert!(entered(&["-t", &pid, "-S", "follow", "-G", "follow", "id", "-u"]).0 == "0\n");
@@ -178,28 +173,19 @@ fn the_target_and_its_environment_of_newer_releases_are_understood() {
     let (_, trouble, status) = entered(&["-t", &format!("{pid}:1"), "-n", "true"]);
     assert_eq!(status.code(), Some(1), "{trouble}");
     assert!(trouble.starts_with("nsenter: "), "{trouble}");
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
 }
 
 #[test]
 fn no_group_is_to_be_dropped_where_there_is_none() {
     need_root!();
-    let user = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "5", "--regid", "60", "--clear-groups", program]).args(arguments);
-        command
-    };
-    let script = "echo ready; exec sleep 1000";
-    let (mut target, _reader, _) = started(user("unshare", &["-Ur", "sh", "-c", script]));
-    let copy = common::TempDir::new("nsenter-groups");
-    let ours = copy.path().join("nsenter");
-    std::fs::copy(env!("CARGO_BIN_EXE_nstool"), &ours).unwrap();
-    let pid = target.id().to_string();
-    let (said, trouble, _) = output(user(ours.to_str().unwrap(), &["-t", &pid, "-U", "id", "-u"]));
+    need!("setpriv");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-Ur"];
+    let target = Helper::shell(&nobody, "echo ready; exec sleep 1000");
+    let public = Public::copy("nsenter-groups");
+    let mut command = public.run_as_nobody();
+    command.args(["nsenter", "-t", &target.pid().to_string(), "-U", "id", "-u"]);
+    let (said, trouble, _) = output(command);
     assert_eq!(said, "0\n", "{trouble}");
-    target.kill().unwrap();
-    target.wait().unwrap();
 }
 
 #[test]

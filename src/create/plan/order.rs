@@ -182,21 +182,33 @@ impl Plan {
         for operation in &request.operations {
             self.push(Place::Inside, Action::Operate(operation.clone()));
         }
-        if let Some(place) = &request.binfmt {
+        // A procfs that is mounted later would cover it.
+        let early = request.proc.is_none();
+        if let Some(place) = request.binfmt.as_ref().filter(|_| early) {
             self.push(Place::Inside, Action::MountBinfmt(place.clone()));
         }
         if let Some(root) = &request.root {
             self.push(Place::Inside, Action::ChangeRoot { pivot: root.pivot });
         }
-        if let (Some(place), Some(line)) = (&request.binfmt, &request.interpreter) {
-            let file = place.below("register");
-            self.push(Place::Inside, Action::Register { file, line: line.clone() });
+        if early {
+            self.register(request);
         }
         if let Some(directory) = &request.directory {
             self.push(Place::Inside, Action::ChangeDirectory(directory.clone()));
         }
         if let Some(path) = &request.proc {
             self.push(Place::Inside, Action::MountProc(path.clone()));
+            if let Some(place) = &request.binfmt {
+                self.push(Place::Inside, Action::MountBinfmt(place.clone()));
+            }
+            self.register(request);
+        }
+    }
+
+    fn register(&mut self, request: &Request) {
+        if let (Some(place), Some(line)) = (&request.binfmt, &request.interpreter) {
+            let file = place.below("register");
+            self.push(Place::Inside, Action::Register { file, line: line.clone() });
         }
     }
 
@@ -216,7 +228,10 @@ impl Plan {
         }
         // The group first: a user who is not root may not change it.
         if let Some(gid) = request.group {
-            self.push(Place::Command, Action::SetGroup { gid, drop_groups: request.in_place || setgroups(request) != Some(false) });
+            self.push(
+                Place::Command,
+                Action::SetGroup { gid, drop_groups: request.in_place || setgroups(request) != Some(false) },
+            );
         }
         if let Some(user) = request.user {
             self.push(Place::Command, Action::SetUser(user));

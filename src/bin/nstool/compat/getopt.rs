@@ -93,11 +93,7 @@ impl<'a> Options<'a> {
             (None, [spec]) => *spec,
             (None, several) => {
                 let names: Vec<_> = several.iter().map(|spec| format!("'--{}'", spec.long)).collect();
-                return Err(format!(
-                    "option '--{}' is ambiguous; possibilities: {}",
-                    printable(word),
-                    names.join(" ")
-                ));
+                return Err(format!("option '--{}' is ambiguous; possibilities: {}", printable(word), names.join(" ")));
             }
         };
         let value = match (spec.value, glued) {

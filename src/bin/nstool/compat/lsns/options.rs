@@ -97,10 +97,12 @@ impl Asked {
                 "output" => asked.columns = Some(text.into_owned()),
                 "output-all" => asked.all_columns = true,
                 "task" => {
-                    asked.task = Some(text.parse().map_err(|_| Refused::Message(format!("invalid PID argument: '{shown}'")))?);
+                    asked.task =
+                        Some(text.parse().map_err(|_| Refused::Message(format!("invalid PID argument: '{shown}'")))?);
                 }
                 "type" => {
-                    let kind = text.parse().map_err(|_| Refused::Message(format!("unknown namespace type: {shown}")))?;
+                    let kind =
+                        text.parse().map_err(|_| Refused::Message(format!("unknown namespace type: {shown}")))?;
                     asked.kinds.push(kind);
                 }
                 "tree" => {

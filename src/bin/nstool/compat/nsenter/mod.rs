@@ -78,9 +78,7 @@ fn unprepared(asked: &Asked, error: &Error) -> Refused {
     if let Some(refused) = unopened(&asked.paths) {
         return refused;
     }
-    let is_of_kind = |path: &std::path::PathBuf, kind: NamespaceKind| {
-        matches!(Target::Path(path.clone()).resolve(), Ok(Resolved::Namespace(found)) if found.kind() == kind)
-    };
+    let is_of_kind = |path: &std::path::PathBuf, kind: NamespaceKind| matches!(Target::Path(path.clone()).resolve(), Ok(Resolved::Namespace(found)) if found.kind() == kind);
     if let Some((kind, _)) = request.files.iter().find(|(kind, path)| !is_of_kind(path, *kind)) {
         return reassociate(*kind, libc::EINVAL);
     }

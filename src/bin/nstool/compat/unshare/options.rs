@@ -146,7 +146,9 @@ impl Asked {
             "kill-child" => request.parent_death_signal = Some(signal(value.as_ref().map(|_| &*text))?),
             "forward-signals" => request.forward_signals = true,
             "mount-proc" => request.proc = Some(c_string(value.unwrap_or_else(|| "/proc".into()))),
-            "mount-binfmt" => request.binfmt = Some(target(value.as_ref().map_or(BINFMT.as_bytes(), |path| path.as_bytes()))?),
+            "mount-binfmt" => {
+                request.binfmt = Some(target(value.as_ref().map_or(BINFMT.as_bytes(), |path| path.as_bytes()))?)
+            }
             "load-interp" => {
                 request.interpreter = Some(c_string(given));
                 request.binfmt = Some(request.binfmt.take().map_or_else(|| target(BINFMT.as_bytes()), Ok)?);
@@ -155,7 +157,8 @@ impl Asked {
                 request.users.own_as = Some(id(&given).or_else(|| values::user(&text).ok()).ok_or_else(|| bad("uid"))?);
             }
             "map-group" => {
-                request.groups.own_as = Some(id(&given).or_else(|| values::group(&text).ok()).ok_or_else(|| bad("gid"))?);
+                request.groups.own_as =
+                    Some(id(&given).or_else(|| values::group(&text).ok()).ok_or_else(|| bad("gid"))?);
             }
             "map-root-user" => (request.users.own_as, request.groups.own_as) = (Some(0), Some(0)),
             "map-current-user" => {
@@ -165,7 +168,9 @@ impl Asked {
             "map-users" => map(&mut request.users, &text)?,
             "map-groups" => map(&mut request.groups, &text)?,
             "map-auto" => (request.users.specs, request.groups.specs) = (vec![MapSpec::Auto], vec![MapSpec::Auto]),
-            "map-subids" => [&mut request.users, &mut request.groups].map(|ids| ids.specs.push(MapSpec::Subids)).fill(()),
+            "map-subids" => {
+                [&mut request.users, &mut request.groups].map(|ids| ids.specs.push(MapSpec::Subids)).fill(())
+            }
             "owner" => {
                 let Owner(uid, gid) = text.parse().map_err(|_| bad("owner"))?;
                 request.owner = Some((uid, gid));
@@ -185,7 +190,8 @@ impl Asked {
             "wd" => request.directory = Some(c_string(given)),
             "monotonic" | "boottime" => {
                 let seconds = text.trim_start().parse().map_err(|_| bad(&format!("{name} offset")))?;
-                let place = if name == "monotonic" { &mut request.monotonic_seconds } else { &mut request.boottime_seconds };
+                let place =
+                    if name == "monotonic" { &mut request.monotonic_seconds } else { &mut request.boottime_seconds };
                 *place = Some(seconds);
                 self.clock = true;
             }
