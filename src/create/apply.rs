@@ -73,9 +73,9 @@ pub fn apply(
 }
 
 fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
-    let mut state = State::default();
-    for step in steps.iter().filter(|step| !matches!(step.action, Action::Exec(_))) {
-        inside::carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?;
+    let mut state = State::for_steps(steps);
+    for (number, step) in steps.iter().enumerate().filter(|(_, step)| !matches!(step.action, Action::Exec(_))) {
+        inside::carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
     let refusal = become_program(&mut program, &[], None, None);

@@ -1,7 +1,7 @@
 //! A control group that is made for the command and goes with its last process.
 //!
 //! A process of its own, the sweeper, makes it and removes it when we have ended, even by SIGKILL, and nobody is left in
-//! it. If the sweeper is killed, we do what is left to do when the command has ended.
+//! it. If the sweeper is killed, we do what is left to do when the command has ended; if both are, nobody does.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -95,7 +95,11 @@ fn sweep(path: &Path, lifeline: &OwnedFd, speaker: Speaker) -> ! {
     // Nor keep a filesystem busy, for it may live longer than we.
     let _ = rustix::process::chdir(c"/");
     match make(path) {
-        Ok(()) => speaker.say(Word::Launched),
+        Ok(()) if speaker.tell(Word::Launched).is_ok() => {}
+        Ok(()) => {
+            let _ = remove(path);
+            process::exit_now(1);
+        }
         Err(error) => {
             speaker.say(Word::Failed(0, error.raw_os_error().unwrap_or(libc::EIO)));
             process::exit_now(1);

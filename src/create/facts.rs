@@ -1,6 +1,8 @@
 //! What the plan must know of this machine and of us: read before anything is made, and only as far as the request
 //! needs it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use crate::model::Mount;
 use crate::printable;
 use crate::proc::mountinfo;
 use crate::sys::nsfs::NSFS_MAGIC;
+use crate::sys::process::is_open;
 
 /// Since then execve(2) moves a process into the time namespace made for its children.
 const TIME_AT_EXEC: (u32, u32) = (6, 1);
@@ -54,6 +57,8 @@ impl Facts {
     /// # Errors
     /// A file that must be there cannot be read; a place for a persistent namespace will not do.
     pub fn gather(request: &Request) -> Result<Self> {
+        // Before anything of ours is open, for that would be taken for what was meant.
+        check_descriptors(request)?;
         let release = rustix::system::uname();
         let mut facts = Self { kernel: parse_release(release.release().to_bytes()), ..Self::default() };
         if !request.users.is_empty() || !request.groups.is_empty() {
@@ -85,6 +90,13 @@ impl Facts {
                 .map_err(|error| Error::system("cannot read /proc/self/mountinfo", error))?;
             facts.mounts = mountinfo::parse(&text).mounts;
         }
+        // Below a new user namespace the copies are slaves.
+        if let Some(root) = request.root.as_ref().filter(|root| root.pivot)
+            && request.propagation == Propagation::Unchanged
+            && !request.kinds.contains(NamespaceKind::User)
+        {
+            facts.check_pivot(Path::new(OsStr::from_bytes(root.dir.to_bytes())))?;
+        }
         for (kind, file) in &request.persist {
             facts.check_place(*kind, file)?;
         }
@@ -114,6 +126,21 @@ impl Facts {
 
     pub(super) fn enters_time_at_exec(&self) -> bool {
         self.kernel >= TIME_AT_EXEC
+    }
+
+    /// Refuses to pivot to a root that would be shared, which the kernel does not take; by then the outer mount namespace
+    /// would have got what is mounted there.
+    fn check_pivot(&self, dir: &Path) -> Result<()> {
+        // What is not there fails where it is bound.
+        let Ok(path) = std::fs::canonicalize(dir) else { return Ok(()) };
+        let Some(mount) = mount_above(&self.mounts, path.as_os_str().as_encoded_bytes()) else { return Ok(()) };
+        if mount.shared.is_none() {
+            return Ok(());
+        }
+        let (dir, point) = (printable(path.as_os_str().as_encoded_bytes()), printable(&mount.mount_point));
+        Err(Error::new(ErrorKind::System, format!("cannot pivot to {dir}"))
+            .because(format!("it lies on the mount {point}, which is shared and stays so (--propagation unchanged)"))
+            .with_hint("leave --propagation at private, or use --root (chroot)"))
     }
 
     /// Returns the mount point that `path` lies on, if that mount is shared.
@@ -206,6 +233,22 @@ impl IdFacts {
         }
         Ok(facts)
     }
+}
+
+/// Refuses descriptors that are not open.
+fn check_descriptors(request: &Request) -> Result<()> {
+    for (option, number) in [
+        ("--userns-block-fd", request.userns_block_fd),
+        ("--sync-fd", request.sync_fd),
+        ("--info-fd", request.info_fd),
+        ("--json-status-fd", request.json_status_fd),
+    ] {
+        if let Some(number) = number.filter(|number| !is_open(*number)) {
+            return Err(Error::new(ErrorKind::Invalid, format!("{option}: descriptor {number} is not open"))
+                .with_hint(format!("open it in the shell, such as {number}>FILE")));
+        }
+    }
+    Ok(())
 }
 
 /// Tells whether a namespace is bound to `file`.

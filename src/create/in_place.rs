@@ -41,17 +41,17 @@ pub(super) fn run(
     let outside = steps.iter().any(|step| step.place == Place::Outside);
     let mut helper = outside.then(|| Helper::start(steps)).transpose().map_err(trouble)?;
     let fork = steps.iter().position(|step| step.action == Action::Fork);
-    let mut state = State::default();
+    let mut state = State::for_steps(steps);
     // The last is the command.
     for (number, step) in steps.iter().enumerate().take(fork.unwrap_or(steps.len() - 1)) {
         match &helper {
             Some(helper) if step.place == Place::Outside => helper.take(steps, number)?,
-            _ => carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?,
+            _ => carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?,
         }
         observer(Event::Done(&step.action));
     }
     match fork {
-        Some(fork) => forked(request, steps, fork, program, &mut helper, observer),
+        Some(fork) => forked(request, steps, (fork, state), program, &mut helper, observer),
         None => {
             drop(helper);
             let refusal = become_program(&mut program, &[], None, None);
@@ -65,9 +65,9 @@ fn trouble(error: io::Error) -> Stop {
 }
 
 /// Does one step; allocates nothing.
-fn carry_out(step: &Prepared, state: &mut State) -> io::Result<()> {
-    inside::carry_out(step, state)?;
-    if matches!(step.action, Action::BecomeOwner(..)) {
+fn carry_out(steps: &[Prepared], number: usize, state: &mut State) -> io::Result<()> {
+    inside::carry_out(steps, number, state)?;
+    if matches!(steps[number].action, Action::BecomeOwner(..)) {
         // Changed ids make a process undumpable, and its files in /proc root's.
         rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     }
@@ -77,7 +77,7 @@ fn carry_out(step: &Prepared, state: &mut State) -> io::Result<()> {
 fn forked(
     request: &Request,
     steps: &[Prepared],
-    fork: usize,
+    (fork, state): (usize, State),
     program: Program,
     helper: &mut Option<Helper>,
     observer: Observer<'_>,
@@ -94,7 +94,7 @@ fn forked(
                 helper.orders = None;
             }
             let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
-            go_on(&steps[fork + 1..], program, death_signal, &supervisor, &gate, &report)
+            go_on(steps, (fork, state), program, death_signal, &supervisor, &gate, &report)
         }
         Err(error) => {
             supervisor.release();
@@ -121,7 +121,7 @@ fn forked(
     supervisor.release();
     match outcome.map_err(|error| Error::system("cannot wait for the child", error))? {
         Ok(ending) => Ok(ending),
-        Err(failure) => Err(match (failure.refusal, steps.get(fork + 1 + failure.step as usize)) {
+        Err(failure) => Err(match (failure.refusal, steps.get(failure.step as usize)) {
             (Some(refusal), _) => refused(steps, &refusal, &program),
             (None, Some(step)) => failed(steps, step, &io::Error::from_raw_os_error(failure.errno)),
             (None, None) => Error::new(ErrorKind::System, "cannot run the command").into(),
@@ -132,6 +132,7 @@ fn forked(
 /// What the child does; it allocates nothing.
 fn go_on(
     steps: &[Prepared],
+    (fork, mut state): (usize, State),
     mut program: Program,
     death_signal: Option<Signal>,
     supervisor: &Supervisor,
@@ -145,9 +146,8 @@ fn go_on(
         report.send(&Failure { step: step as u32, errno, refusal });
         process::exit_now(1)
     };
-    let mut state = State::default();
-    for (number, step) in steps.iter().enumerate().filter(|(_, step)| step.place != Place::Outside) {
-        if let Err(error) = carry_out(step, &mut state) {
+    for number in (fork + 1..steps.len()).filter(|number| steps[*number].place != Place::Outside) {
+        if let Err(error) = carry_out(steps, number, &mut state) {
             fail(number, error.raw_os_error().unwrap_or(libc::EIO), None);
         }
     }

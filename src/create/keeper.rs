@@ -123,7 +123,11 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
     let take_back = |places: &[Place]| places.iter().rev().for_each(Place::take_back);
     let result = places.iter_mut().try_for_each(|place| place.bind().map_err(|errno| (place.step, errno)));
     match result {
-        Ok(()) => speaker.say(Word::Launched),
+        Ok(()) if speaker.tell(Word::Launched).is_ok() => {}
+        Ok(()) => {
+            take_back(places);
+            process::exit_now(1);
+        }
         Err((step, errno)) => {
             take_back(places);
             speaker.say(Word::Failed(step, errno.raw_os_error()));

@@ -26,6 +26,7 @@ mod plan;
 mod prepare;
 mod request;
 mod scene;
+mod sources;
 mod talk;
 mod usage;
 mod warnings;

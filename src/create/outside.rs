@@ -79,7 +79,7 @@ pub(super) fn tell_child(request: &Request, kinds: KindSet, child: Pid) -> io::R
         let _ = write!(text, "{}\n}}\n", fields.join(",\n    "));
         write_to(fd, &text)?;
         // All is said, and who reads until the end may go on.
-        if fd > 2 {
+        if fd > 2 && request.json_status_fd != Some(fd) {
             close_inherited(fd);
         }
     }

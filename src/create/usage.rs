@@ -44,6 +44,13 @@ pub(super) fn check(request: &Request) -> Result<()> {
     if request.interpreter.is_some() && request.binfmt.is_none() {
         return Err(refuse("--load-interp needs a binfmt_misc of its own", "add --mount-binfmt"));
     }
+    if request.propagation == Propagation::Shared && request.root.as_ref().is_some_and(|root| root.pivot) {
+        // The kernel takes no shared mount for a root (pivot_root(2)).
+        return Err(refuse(
+            "--pivot-root contradicts --propagation shared",
+            "leave one of them away, or use --root (chroot)",
+        ));
+    }
     if request.no_fork && (request.fork || request.init) {
         return Err(refuse("--no-fork contradicts --fork and --init", "leave one of them away"));
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::process::{Signal, WaitOptions, WaitStatus};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::program::Program;
 use super::report::Refusal;
@@ -49,6 +49,13 @@ impl Child {
     /// Sends it a signal; one that has ended already cannot be told.
     pub(crate) fn signal(&self, signal: i32) {
         let _ = process::kill(self.pid, signal);
+    }
+
+    /// Tells whether it has ended and waits to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return false };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(Some(_)))
     }
 
     /// Reaps it or tells that it stopped or went on; `None` if nothing happened and `options` say not to wait.

@@ -56,6 +56,13 @@ fn no_fork_leaves_the_command_outside_and_its_first_child_is_pid_1() {
     let numbers: Vec<&str> = said.split(' ').collect();
     assert_ne!(numbers[0], "1");
     assert_eq!(numbers[1], "1");
+    // Also where something else wants a child: maps that are written from outside, a report.
+    for more in [&["--map-users=0:0:9"][..], &["-n", "--info-fd", "1"]] {
+        let said = self::said(&[&["-pF"][..], more, &["--", "sh", "-c", "echo $$ $(exec sh -c 'echo $$')"]].concat());
+        let line = said.lines().last().unwrap();
+        assert!(line.ends_with(" 1") && !line.starts_with("1 "), "{more:?}: {said}");
+        assert!(!said.contains("pid-namespace"), "{said}");
+    }
 }
 
 #[test]
@@ -451,5 +458,48 @@ impl<'a> PrivateMount<'a> {
 impl Drop for PrivateMount<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--recursive").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn both_reports_may_go_to_one_descriptor() {
+    need_root!();
+    let scratch = Scratch::new();
+    let file = scratch.text("told");
+    let text = "exec \"$0\" unshare -u --info-fd 7 --json-status-fd 7 -- true 7>\"$1\"";
+    stdout_of(script(text, &[&file]));
+    let told = read_to_string(&file).unwrap();
+    assert!(told.ends_with("{ \"exit-code\": 0 }\n") && told.matches("child-pid").count() == 2, "{told}");
+}
+
+#[test]
+fn sources_are_those_from_before_anything_covered_them() {
+    need_root!();
+    let scratch = Scratch::new();
+    let data = scratch.directory("data");
+    fs::write(format!("{data}/file"), "text\n").unwrap();
+    let base = scratch.path().to_str().unwrap();
+    let bind = format!("{data}:{base}/seen");
+    let look = format!("cat {base}/seen/file; ls {base}");
+    // Without a new root, the tmpfs covers the directory that is bound.
+    let words = ["-m", "--tmpfs", base, "--bind", &bind, "--", "sh", "-c", &look];
+    assert_eq!(said(&words), "text\nseen");
+    // What is mounted for the container is not in a bind of what is around it.
+    let whole = format!("/:{base}/seen");
+    let look = format!("ls {base}/seen{base} | tr '\\n' ' '");
+    assert_eq!(said(&["-m", "--tmpfs", base, "--bind", &whole, "--", "sh", "-c", &look]), "data");
+}
+
+#[test]
+fn a_small_dev_in_place_of_the_outer_one_has_its_devices() {
+    need_root!();
+    for options in
+        [&["-m", "--dev", "/dev"][..], &["-m", "--tmpfs", "/dev", "--dev", "/dev"], &["-rm", "--dev", "/dev"]]
+    {
+        let look = "for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done; echo x > /dev/null; \
+                    stat -c %a /dev/shm; ls /dev | tr '\\n' ' '";
+        let seen = said(&[options, &["--", "sh", "-c", look]].concat());
+        let entries = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero";
+        assert_eq!(seen, format!("1777\n{entries}"), "{options:?}");
     }
 }

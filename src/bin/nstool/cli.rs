@@ -1,6 +1,9 @@
 //! The command line as a whole: what all verbs share. Each verb's own options stand in its file below `commands/`.
 
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use std::ffi::OsString;
+use std::mem::ManuallyDrop;
+
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::commands::Command;
 
@@ -25,6 +28,11 @@ pub(crate) enum ColorChoice {
 }
 
 /// Parses our command line; on bad usage, prints why and exits with 2.
-pub(crate) fn parse() -> Cli {
-    Cli::parse_from(crate::glued::spelled_out(std::env::args_os().collect(), Cli::command))
+pub(crate) fn parse(words: Vec<OsString>) -> Cli {
+    let words = crate::glued::spelled_out(words, Cli::command);
+    // Taking the definition apart again would cost a tenth of the parsing, and the process ends soon.
+    let mut definition = ManuallyDrop::new(Cli::command());
+    let matches = definition.try_get_matches_from_mut(words);
+    let mut matches = ManuallyDrop::new(matches.unwrap_or_else(|error| error.exit()));
+    Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut definition).exit())
 }

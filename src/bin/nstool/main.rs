@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(&words) {
         return code;
     }
-    let cli = cli::parse();
+    let cli = cli::parse(words);
     let terminal = render::Terminal::detect(cli.color);
     match commands::run(&cli.command, &terminal) {
         Ok(code) => code,

@@ -26,6 +26,11 @@ impl IdRange {
         u64::from(self.inner) + u64::from(self.count)
     }
 
+    /// Tells whether `id` means something inside.
+    pub(super) fn maps(&self, id: u32) -> bool {
+        u64::from(self.inner) <= u64::from(id) && u64::from(id) < self.inner_end()
+    }
+
     fn outer_end(&self) -> u64 {
         u64::from(self.outer) + u64::from(self.count)
     }

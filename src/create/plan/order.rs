@@ -6,7 +6,7 @@ use super::super::request::{Ids, Propagation, Request};
 use super::super::usage;
 use super::super::warnings::warnings;
 use super::{Action, Clock, MapWriter, Place, Plan, Step};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kind::{KindSet, NamespaceKind};
 
 impl Plan {
@@ -21,6 +21,7 @@ impl Plan {
         let (uid, gid) = request.owner.unwrap_or((facts.users.own, facts.groups.own));
         let users = map(IdKind::User, &request.users, uid, facts)?;
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
+        credentials(request, [&users, &groups])?;
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
         let groups = groups.map(|map| with_writer(IdKind::Group, map, request, facts));
@@ -78,6 +79,10 @@ impl Plan {
                 } else {
                     facts.time_at_exec(request.init)?;
                 }
+            }
+            // The command stays outside, whatever else wants a child.
+            if request.no_fork {
+                kinds = kinds.without(NamespaceKind::Pid);
             }
             // Its root is to be the control group the command is moved to, not ours.
             if request.cgroup.is_some() {
@@ -142,7 +147,8 @@ impl Plan {
     }
 
     fn set_up(&mut self, request: &Request) {
-        // With offsets, or a control group to be its root, these are left from creating the others.
+        // With offsets, a control group to be its root, or a command that is to stay outside, these are left from creating
+        // the others.
         let created = |plan: &Self, kind| {
             plan.steps.iter().any(|step| match &step.action {
                 Action::Create { kinds, .. } => kinds.contains(kind),
@@ -150,7 +156,7 @@ impl Plan {
                 _ => false,
             })
         };
-        for kind in [NamespaceKind::Cgroup, NamespaceKind::Time] {
+        for kind in [NamespaceKind::Cgroup, NamespaceKind::Time, NamespaceKind::Pid] {
             if request.kinds.contains(kind) && !created(self, kind) {
                 self.push(Place::Inside, Action::CreateLater(kind));
             }
@@ -214,7 +220,9 @@ impl Plan {
 
     fn finish(&mut self, request: &Request) {
         if request.userns_block_fd.is_none() {
-            self.tell_child(request, request.kinds);
+            // A pid namespace that the command is not in has no link yet.
+            let entered = if request.no_fork { request.kinds.without(NamespaceKind::Pid) } else { request.kinds };
+            self.tell_child(request, entered);
         }
         // Last, so that a failure before it leaves nothing to take back.
         for (kind, file) in &request.persist {
@@ -276,6 +284,25 @@ fn map(kind: IdKind, ids: &Ids, own: u32, facts: &Facts) -> Result<Option<Vec<Id
     let of = facts.ids(kind);
     idmap::build(&MapSources { kind, own_as: ids.own_as, own, specs: &ids.specs, subids: &of.subids, ours: &of.map })
         .map(Some)
+}
+
+/// Refuses to become somebody who is nobody in the new user namespace.
+fn credentials(request: &Request, [users, groups]: [&Option<Vec<IdRange>>; 2]) -> Result<()> {
+    // Somebody else's maps are not known.
+    if !request.kinds.contains(NamespaceKind::User) || request.userns_block_fd.is_some() {
+        return Ok(());
+    }
+    for (noun, option, id, map) in [("user", "users", request.user, users), ("group", "groups", request.group, groups)]
+    {
+        if let Some(id) = id.filter(|id| !map.iter().flatten().any(|range| range.maps(*id))) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("the {noun} id {id} has no meaning in the new user namespace"),
+            )
+            .with_hint(format!("map it: --map-{option} {id}:OUTER:1, --map-auto")));
+        }
+    }
+    Ok(())
 }
 
 /// A gid map of one's own id alone wants setgroups denied, which an ordinary user could otherwise use to leave a group

@@ -109,6 +109,31 @@ fn a_control_group_is_joined_before_it_becomes_the_root_of_a_namespace() {
 }
 
 #[test]
+fn the_command_stays_outside_a_pid_namespace_also_where_it_is_a_child() {
+    let asked = Request { no_fork: true, persist: vec![(Net, "/kept".into())], ..request(&[Net, Pid]) };
+    let expected = [
+        "o start a child in new namespaces: net",
+        "i create namespaces: pid",
+        "o bind the net namespace to /kept",
+        "c exec true",
+    ];
+    assert_eq!(steps(&asked, &root()), expected);
+}
+
+#[test]
+fn a_control_group_is_made_first_and_wants_a_child_that_is_waited_for() {
+    let asked = Request { cgroup: Some("/cg".into()), ..request(&[Uts]) };
+    let facts = Facts { makes_cgroup: true, ..root() };
+    let expected = [
+        "o make the control group /cg",
+        "o start a child in new namespaces: uts",
+        "o join the control group /cg",
+        "c exec true",
+    ];
+    assert_eq!(steps(&asked, &facts), expected);
+}
+
+#[test]
 fn clocks_are_set_off_before_anybody_is_in_the_time_namespace() {
     let asked = Request { monotonic_seconds: Some(-5), ..request(&[Time]) };
     let expected = ["i create namespaces: time", "i set the monotonic clock off by -5 s", "c exec true"];

@@ -234,7 +234,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         ),
         Event::Populated(path, count) => report::note(
             &format!(
-                "the control group {} stays until the {count} processes left in it have ended",
+                "the control group {} stays as long as processes are in it (now {count})",
                 printable(path.as_os_str().as_encoded_bytes())
             ),
             terminal,
