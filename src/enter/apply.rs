@@ -23,8 +23,8 @@ use super::plan::Step;
 use super::terminal::{Inner, Outer};
 use crate::exec::report::{self, Reader, Writer};
 use crate::exec::{
-    Child, Companion, Ending, Failure, Guardian, NoCompanion, Program, Supervisor, become_program, die_with_parent,
-    gate,
+    Child, Companion, Ending, Failure, Gate, Guardian, NoCompanion, Program, Supervisor, become_program,
+    die_with_parent, gate,
 };
 use crate::id::Pid;
 use crate::sys::process;
@@ -48,8 +48,8 @@ pub(super) struct Work<'a> {
     /// Descriptors above 2 that stay open, ascending.
     pub(super) keep: Vec<i32>,
     pub(super) background: bool,
-    /// Whether a guardian sees to it that the command does not outlive us even after a change of credentials. It is a
-    /// process that shows where the command runs.
+    /// Whether a process that is not on a terminal has a guardian, which sees to it that it does not outlive us even after
+    /// a change of credentials.
     pub(super) guarded: bool,
     /// The controlling terminal to give up, so that nothing inside reaches it through /dev/tty.
     pub(super) terminal: Option<OwnedFd>,
@@ -63,7 +63,7 @@ impl Work<'_> {
         if let Err(failure) = self.take(0, self.early()) {
             return Ok(Applied::Failed(failure));
         }
-        hide()?;
+        settle()?;
         match self.fork_place() {
             None => {
                 if let Some(terminal) = &self.terminal {
@@ -74,7 +74,8 @@ impl Work<'_> {
             }
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
-                let outcome = self.run_forked(place, &supervisor, false, None, &mut NoCompanion);
+                let guardian = if self.background || !self.guarded { None } else { Guardian::prepare()? };
+                let outcome = self.run_forked(place, &supervisor, guardian, false, None, &mut NoCompanion);
                 supervisor.release();
                 outcome
             }
@@ -86,21 +87,30 @@ impl Work<'_> {
         if let Err(failure) = self.take(0, self.early()) {
             return Ok(Applied::Failed(failure));
         }
-        hide()?;
+        settle()?;
         let supervisor = Supervisor::prepare()?;
+        // If the child between is the command itself. Otherwise it ends by itself when we do, for it has a terminal to
+        // put right, and has a guardian for the command.
+        let guardian = if self.fork_place().is_none() { Guardian::prepare()? } else { None };
         let (reader, writer) = report::pipe()?;
         let (lifeline, life) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let (gate, gatekeeper) = gate()?;
         let Some(child) = Child::fork()? else {
-            drop((reader, life));
+            drop((reader, life, gatekeeper));
+            guardian.map(Guardian::forsake);
             let keeper = outer.forsake();
-            self.monitor(inner, keeper, &supervisor, writer, &lifeline)
+            self.monitor(inner, keeper, &supervisor, &gate, writer, &lifeline)
         };
         drop((writer, lifeline, inner));
+        if let Some(guardian) = &guardian {
+            guardian.guard(&child)?;
+        }
+        gatekeeper.open();
         outer.begin();
         let outcome = supervisor.wait(&child, Some(reader), None, &mut outer);
         outer.finish();
         supervisor.release();
-        drop(life);
+        drop((life, guardian));
         Ok(outcome?.map_or_else(Applied::Failed, Applied::Ended))
     }
 
@@ -111,6 +121,7 @@ impl Work<'_> {
         inner: Inner,
         mut keeper: impl Companion,
         outer: &Supervisor,
+        gate: &Gate,
         report: Writer,
         lifeline: &OwnedFd,
     ) -> ! {
@@ -125,15 +136,23 @@ impl Work<'_> {
         }
         drop(inner);
         let Some(place) = self.fork_place() else {
-            let failed = self.take(self.early(), self.steps.len()).err();
-            let _ = set_parent_death();
-            let failure = failed.unwrap_or_else(|| self.execute(Some(outer)));
-            report.send(&failure);
+            if let Err(failure) = self.take(self.early(), self.steps.len()) {
+                report.send(&failure);
+                process::exit_now(125)
+            }
+            if let Err(error) = die_with_parent(outer) {
+                fail(last, &error);
+            }
+            if gate.pass() {
+                report.send(&self.execute(Some(outer)));
+            }
             process::exit_now(125)
         };
         outer.release();
-        let outcome = Supervisor::prepare()
-            .and_then(|supervisor| self.run_forked(place, &supervisor, true, Some(lifeline), &mut keeper));
+        let outcome = Supervisor::prepare().and_then(|supervisor| {
+            let guardian = Guardian::prepare()?;
+            self.run_forked(place, &supervisor, guardian, true, Some(lifeline), &mut keeper)
+        });
         match outcome {
             Ok(Applied::Ended(ending)) => {
                 drop(report);
@@ -160,6 +179,7 @@ impl Work<'_> {
         &mut self,
         place: usize,
         supervisor: &Supervisor,
+        guardian: Option<Guardian>,
         job: bool,
         lifeline: Option<&OwnedFd>,
         companion: &mut impl Companion,
@@ -173,6 +193,7 @@ impl Work<'_> {
             Ok(Some(child)) => child,
             Ok(None) => {
                 drop((reader, gatekeeper));
+                guardian.map(Guardian::forsake);
                 self.child(place, supervisor, &gate, &writer, job)
             }
             Err(error) => {
@@ -185,8 +206,9 @@ impl Work<'_> {
             gatekeeper.open();
             return Ok(self.started(&child, &reader));
         }
-        // With a lifeline we are the guardian ourselves.
-        let guardian = if lifeline.is_none() && self.guarded { Guardian::start(&child)? } else { None };
+        if let Some(guardian) = &guardian {
+            guardian.guard(&child)?;
+        }
         gatekeeper.open();
         let outcome = supervisor.wait(&child, Some(reader), lifeline, companion)?;
         drop(guardian);
@@ -204,14 +226,7 @@ impl Work<'_> {
     }
 
     /// What the child does; it allocates nothing.
-    fn child(
-        &mut self,
-        place: usize,
-        supervisor: &Supervisor,
-        gate: &crate::exec::Gate,
-        report: &Writer,
-        job: bool,
-    ) -> ! {
+    fn child(&mut self, place: usize, supervisor: &Supervisor, gate: &Gate, report: &Writer, job: bool) -> ! {
         if job {
             super::terminal::lead_job();
         } else if self.background {
@@ -265,11 +280,11 @@ impl Work<'_> {
     }
 }
 
-/// Keeps everything inside from tracing us or opening our entries in /proc while we are between both worlds.
-fn hide() -> io::Result<()> {
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
-}
-
-fn set_parent_death() -> io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+/// Keeps everything inside from tracing us or opening our entries in /proc while we are between both worlds; and sees to
+/// it that root and working directory are our own. A process that shares them with another one cannot join user and
+/// mount namespaces (setns(2): EINVAL), and would take the other one along wherever it goes.
+fn settle() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What plan and preflight judge by: plain data, so that both are pure.
 
 use super::label::Label;
+use crate::exec::Refusal;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 
@@ -24,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) handle: usize,
     /// For a pid namespace: whether it is ours or below it; nothing else can be joined.
     pub(crate) below: bool,
+    /// For a pid namespace: whether its init is known to have ended.
+    pub(crate) dead: bool,
 }
 
 /// Where the user namespace that owns a namespace stands. Level 0 is our own, and the last is the one to join.
@@ -151,6 +154,8 @@ pub(crate) enum Presence {
     Possible,
     /// No place has it.
     Absent,
+    /// It is there, and will be refused, since its interpreter is not.
+    Refused(Refusal),
 }
 
 /// Everything that was found out about the target and ourselves before anything is done.

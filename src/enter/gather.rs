@@ -1,6 +1,7 @@
 //! Opens everything a plan may need, in the order that makes it safe, and notes the facts: first the pidfd, then every
 //! descriptor, and last the proof that the process they came from is still the one.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,10 +13,12 @@ use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
 use super::request::{Id, Place, Request};
 use super::{cgroups, confinement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::lacking;
 use crate::id::NamespaceId;
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
 use crate::printable;
 use crate::proc::{Proc, status::Status};
+use crate::sys::handle::Handle;
 use crate::sys::{nsfs, pidfd, socket};
 use crate::target::{PinnedNamespace, PinnedProcess, Resolved, Target, open_path, require_kind};
 
@@ -52,7 +55,7 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     let target = name_of(request, resolved.as_ref());
     let mut found: Vec<PinnedNamespace> = Vec::new();
     for (kind, path) in &request.files {
-        found.push(require_kind(open_path(path)?, *kind, path.as_os_str().as_bytes())?);
+        found.push(require_kind(open_file(path)?, *kind, path.as_os_str().as_bytes())?);
     }
     match resolved {
         Some(Resolved::Process(process)) => {
@@ -80,8 +83,10 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         // With no user namespace to join, the order is the same whoever owns it.
         let any = ours || request.literal && way == Way::Stay;
         let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
-        let below = kind != NamespaceKind::Pid || ours || request.literal || is_below_ours(&namespace);
-        candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below });
+        let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
+        let below = !judged || is_below_ours(&namespace);
+        let dead = judged && below && has_lost_init(request, &namespace);
+        candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);
     }
     let mut facts = Facts {
@@ -101,11 +106,29 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         remarks: Vec::new(),
     };
     look_at_process(request, &mut facts, &mut pinned)?;
+    let seen = pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
+    facts.remarks.extend(seen.into_iter().flatten());
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {
         process.verify()?;
     }
     Ok((facts, pinned))
+}
+
+/// Opens a namespace file, or `:ID`, the namespace with that unique id.
+fn open_file(path: &Path) -> Result<PinnedNamespace> {
+    let Some(id) = path.as_os_str().as_bytes().strip_prefix(b":") else { return open_path(path) };
+    let shown = printable(id);
+    let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).filter(|id| *id != 0);
+    let id = id.ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, format!("malformed namespace id {shown}"))
+            .with_hint("`:ID` is the unique id that the kernel gives a namespace, a number")
+    })?;
+    Handle::by_id(id).open().and_then(PinnedNamespace::new).map_err(|error| {
+        Error::system(format!("cannot open the namespace with id {id}"), error).with_hint(
+            "it is gone, we have no rights over its owner, or the kernel is older than 6.19: name a file or a process",
+        )
+    })
 }
 
 fn name_of(request: &Request, resolved: Option<&Resolved>) -> String {
@@ -288,6 +311,13 @@ fn is_below_ours(namespace: &PinnedNamespace) -> bool {
     false
 }
 
+/// Tells whether a pid namespace is known to have had an init, and to have none now. A link in /proc is there from the
+/// birth of its init on; only what was found by its inode can have come from a pidfd, which has it earlier.
+fn has_lost_init(request: &Request, namespace: &PinnedNamespace) -> bool {
+    let by_inode = matches!(request.target, Some(Target::Namespace { .. }));
+    !by_inode && nsfs::has_init(namespace.as_fd()) == Some(false)
+}
+
 fn groups() -> Vec<u32> {
     let effective = rustix::process::getegid();
     let groups = rustix::process::getgroups().unwrap_or_default();
@@ -330,6 +360,33 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
         facts.remarks.extend(confinement::left_out(process, pinned.proc.as_ref(), &status));
     }
     Ok(())
+}
+
+/// Tells what the command will see of another world than the one it is in, since some kinds were chosen and not others.
+fn seen_elsewhere(request: &Request, process: &PinnedProcess, facts: &Facts) -> Vec<String> {
+    let asked = |kind| facts.candidates.iter().any(|one| one.kind == kind);
+    let joined = |kind| facts.candidates.iter().any(|one| one.kind == kind && !one.ours);
+    let rooted = request.root != Place::Unasked;
+    let mut remarks = Vec::new();
+    if joined(NamespaceKind::Pid) && !asked(NamespaceKind::Mnt) && !rooted {
+        remarks.push(
+            "/proc still shows the processes outside, since the mounts are not joined: add -m, or mount a new /proc inside"
+                .to_owned(),
+        );
+    }
+    let elsewhere = || {
+        let theirs = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
+        theirs.is_ok_and(|theirs| own_id(NamespaceKind::Pid) != Some(theirs.id()))
+    };
+    if joined(NamespaceKind::Mnt) && !asked(NamespaceKind::Pid) && elsewhere() {
+        remarks.push(
+            "/proc inside shows a pid namespace in which the command is not, so that `ps` can fail: add -p".to_owned(),
+        );
+    }
+    if request.verbose && joined(NamespaceKind::Net) && !asked(NamespaceKind::Mnt) && !rooted {
+        remarks.push("/sys still shows the network interfaces outside, since the mounts are not joined".to_owned());
+    }
+    remarks
 }
 
 fn has_file(request: &Request, kind: NamespaceKind) -> bool {
@@ -378,36 +435,65 @@ fn open_directory(path: &Path) -> Result<OwnedFd> {
     })
 }
 
-/// Opens a path below the target's root for reading, so that no link in it leads outside; only a regular file.
-pub(crate) fn read_below(root: &OwnedFd, path: &str, limit: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = open_below(root, path, flags)?;
-    let stat = rustix::fs::fstat(&file)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    let mut content = vec![0; limit.min(stat.st_size.max(0) as usize)];
+/// Reads a regular file below the target's root, so that no link in it leads outside. To open anything else there could
+/// block or have effects: a device acts on the host.
+pub(crate) fn read_below(root: &OwnedFd, proc: Option<&Proc>, path: &str, limit: usize) -> io::Result<Vec<u8>> {
+    let (file, size) = open_regular(&open_below(root, path)?, proc)?;
+    let mut content = vec![0; limit.min(size)];
     let count = rustix::io::read(&file, &mut content[..])?;
     content.truncate(count);
     Ok(content)
 }
 
-fn open_below(root: &OwnedFd, path: impl rustix::path::Arg + Copy, flags: OFlags) -> io::Result<OwnedFd> {
+fn open_below(root: &OwnedFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
+    Ok(rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
-/// Tells whether one of these files can be there, below the target's root. In doubt (an older kernel, a filesystem
-/// closed to us) it can.
-pub(crate) fn presence(root: Option<&OwnedFd>, places: &[std::ffi::CString]) -> Presence {
+fn open_regular(found: &OwnedFd, proc: Option<&Proc>) -> io::Result<(OwnedFd, usize)> {
+    let stat = rustix::fs::fstat(found)?;
+    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    let proc = proc.filter(|_| regular).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let file = crate::proc::reopen(proc.as_fd(), found, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    Ok((file, stat.st_size.max(0) as usize))
+}
+
+/// Tells whether one of these files can be there, below the target's root, with the interpreter it wants. In doubt (an
+/// older kernel, a filesystem closed to us) it can.
+pub(crate) fn presence(root: Option<&OwnedFd>, proc: Option<&Proc>, places: &[std::ffi::CString]) -> Presence {
     let Some(root) = root else { return Presence::Possible };
-    let absent = places.iter().all(|place| {
+    let is_absent = |path: &CStr| {
+        open_below(root, path).is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)))
+    };
+    let mut presence = Presence::Absent;
+    for (index, place) in places.iter().enumerate() {
         // A relative place is looked up in a working directory that is not there yet.
-        place.as_bytes().starts_with(b"/")
-            && open_below(root, place.as_c_str(), OFlags::PATH | OFlags::CLOEXEC)
-                .is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)))
-    });
-    if absent { Presence::Absent } else { Presence::Possible }
+        if !place.as_bytes().starts_with(b"/") {
+            return Presence::Possible;
+        }
+        let found = match open_below(root, place.as_c_str()) {
+            Ok(found) => found,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => continue,
+            Err(_) => return Presence::Possible,
+        };
+        let file = open_regular(&found, proc);
+        let refusal = file.ok().and_then(|(file, _)| lacking(&file, index, |path| !is_absent(path)));
+        match refusal.filter(|_| !has_foreign_formats(proc)) {
+            Some(refusal) if presence == Presence::Absent => presence = Presence::Refused(refusal),
+            Some(_) => {}
+            None => return Presence::Possible,
+        }
+    }
+    presence
+}
+
+/// Tells whether somebody registered interpreters with binfmt_misc: by those a file can be executed that lacks its own.
+fn has_foreign_formats(proc: Option<&Proc>) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Some(Ok(dir)) = proc.map(|proc| proc.open_at("sys/fs/binfmt_misc", flags)) else { return false };
+    let Ok(entries) = rustix::fs::Dir::new(dir) else { return true };
+    let own = [c".", c"..", c"register", c"status"];
+    entries.into_iter().any(|entry| !entry.is_ok_and(|entry| own.contains(&entry.file_name())))
 }
 
 /// Returns descriptors the command asked to keep, checked to be open.

@@ -75,6 +75,22 @@ impl Linux<'_> {
     }
 }
 
+/// Returns what the bounding set still has.
+fn bounding() -> io::Result<CapabilitySet> {
+    let mut set = CapabilitySet::empty();
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match rustix::thread::capability_is_in_bounding_set(one) {
+            Ok(true) => set |= one,
+            Ok(false) => {}
+            // The kernel does not know that many.
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(set)
+}
+
 impl Kernel for Linux<'_> {
     fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()> {
         process::set_namespace(self.0.namespaces.get(handle).ok_or_else(missing)?.as_fd(), kind)
@@ -97,7 +113,19 @@ impl Kernel for Linux<'_> {
     }
 
     fn change_directory_to(&mut self, path: &CStr) -> io::Result<()> {
-        Ok(rustix::process::chdir(path)?)
+        // A link of the target's can lead through a magic one of procfs to a descriptor of ours, a directory of the
+        // host's from which `..` leads on (CVE-2024-21626).
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = rustix::fs::ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve) {
+            Ok(directory) => return Ok(rustix::process::fchdir(directory)?),
+            Err(rustix::io::Errno::NOSYS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // Before Linux 5.6: outside of the root directory getcwd(2) tells no absolute path.
+        rustix::process::chdir(path)?;
+        let inside = rustix::process::getcwd(Vec::new()).is_ok_and(|path| path.as_bytes().starts_with(b"/"));
+        if inside { Ok(()) } else { Err(rustix::io::Errno::LOOP.into()) }
     }
 
     fn enter_cgroup(&mut self, handle: usize) -> io::Result<()> {
@@ -125,6 +153,13 @@ impl Kernel for Linux<'_> {
             if rustix::thread::capability_is_in_bounding_set(one) == Ok(true) {
                 rustix::thread::remove_capability_from_bounding_set(one)?;
             }
+        }
+        // What is inheritable passes by the bounding set (capabilities(7)); what is ambient is inheritable too.
+        let mut sets = rustix::thread::capabilities(None)?;
+        let left = CapabilitySet::from_bits_retain(mask);
+        if !left.contains(sets.inheritable) {
+            sets.inheritable &= left;
+            rustix::thread::set_capabilities(None, sets)?;
         }
         Ok(())
     }
@@ -155,7 +190,7 @@ impl Kernel for Linux<'_> {
     }
 
     fn keep_capabilities(&mut self) -> io::Result<()> {
-        let permitted = rustix::thread::capabilities(None)?.permitted;
+        let permitted = rustix::thread::capabilities(None)?.permitted & bounding()?;
         let sets = CapabilitySets { effective: permitted, permitted, inheritable: permitted };
         rustix::thread::set_capabilities(None, sets)?;
         for number in 0..u64::BITS {

@@ -38,6 +38,7 @@ mod wording;
 pub use outline::{Outline, OutlineStep};
 pub use request::{Environment, Id, Place, Request};
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -45,12 +46,12 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::termios::isatty;
 
 use crate::error::{Error, Result};
-use crate::exec::{Ending, Failure, Program};
+use crate::exec::{Ending, Failure, Program, Refusal};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::sys::process;
 use apply::{Applied, Work};
-use facts::{Facts, Way};
+use facts::{Facts, Presence, Way};
 use gather::Pinned;
 use plan::{Step, Steps};
 
@@ -120,19 +121,40 @@ impl Enter {
         let program = program(&request, &facts, &pinned, &mut steps)?;
         if !request.literal {
             let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-            facts.command = gather::presence(root, program.candidates());
+            facts.command = gather::presence(root, pinned.proc.as_ref(), program.candidates());
         }
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
 
     /// Tells what [`run`](Self::run) would do.
     pub fn plan(&self) -> Outline {
-        outline::outline(&self.facts, &self.steps, &self.program, self.pty)
+        let mut outline = outline::outline(&self.facts, &self.steps, &self.program, self.pty);
+        if let Some(Failed { error, .. }) = self.obstacle() {
+            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+            outline.obstacle = Some(format!("{error}{cause}"));
+        }
+        outline
     }
 
     /// Returns what is worth telling, though no failure: what stays as it is, what is not joined.
     pub fn remarks(&self) -> &[String] {
         &self.steps.remarks
+    }
+
+    /// Tells that the command is not inside, or cannot be executed there, before anything is done.
+    fn obstacle(&self) -> Option<Failed> {
+        let step = || self.steps.steps.last().map(|step| outline::tell(step, &[]));
+        match self.facts.command {
+            Presence::Possible => None,
+            Presence::Absent => {
+                let error = preflight::absent(&self.request, &self.facts.target);
+                Some(Failed { error, step: step(), errno: libc::ENOENT, status: 127 })
+            }
+            Presence::Refused(refusal) => {
+                let program = &self.program;
+                Some(not_executed(&refusal, step(), &self.facts, program.name(), program.candidates()))
+            }
+        }
     }
 
     /// Takes the steps. If no child is needed, this process becomes the command, and the call returns only if that
@@ -153,8 +175,8 @@ impl Enter {
     /// # Errors
     /// As [`run`](Self::run), or the command could not be executed.
     pub fn attempt(mut self) -> Result<Outcome, Failed> {
-        if let Some(error) = preflight::absent(&self.request, &self.facts) {
-            return Err(Failed { error, step: None, errno: libc::ENOENT, status: 127 });
+        if let Some(failed) = self.obstacle() {
+            return Err(failed);
         }
         let outer = if self.pty { terminal::open()? } else { None };
         let work = Work {
@@ -186,11 +208,7 @@ fn failed(failure: Failure, steps: &[Step], facts: &Facts, name: &[u8], candidat
     let step = steps.get(failure.step as usize);
     let told = step.map(|step| outline::tell(step, &[]));
     if let Some(refusal) = failure.refusal {
-        let mut error = refusal.explain(name, candidates);
-        if error.hint().is_none() && facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) {
-            error = error.with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- CMD`");
-        }
-        return Failed { error, step: told, errno, status: refusal.exit_status() };
+        return not_executed(&refusal, told, facts, name, candidates);
     }
     let error = match step {
         Some(step) => wording::explain(step, errno, facts),
@@ -204,6 +222,20 @@ fn is_inside(facts: &Facts, pinned: &Pinned) -> bool {
     facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) || pinned.root.is_some()
 }
 
+fn not_executed(
+    refusal: &Refusal,
+    step: Option<OutlineStep>,
+    facts: &Facts,
+    name: &[u8],
+    candidates: &[std::ffi::CString],
+) -> Failed {
+    let mut error = refusal.explain(name, candidates);
+    if error.hint().is_none() && facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) {
+        error = error.with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- CMD`");
+    }
+    Failed { error, step, errno: refusal.errno, status: refusal.exit_status() }
+}
+
 /// Puts the command together: what was asked for, else a login shell.
 fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps) -> Result<Program> {
     let inside = is_inside(facts, pinned);
@@ -212,15 +244,14 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
         _ => None,
     });
     let uid = uid.or_else(|| matches!(facts.way, Way::Stay).then_some(facts.effective_uid));
-    let needs = request.command.is_empty() || request.environment == Environment::Clean || inside;
-    let needs = needs && !request.literal;
-    let passwd = match (uid.filter(|_| needs), &pinned.root, inside) {
-        (Some(uid), Some(root), _) => environment::passwd(Some(root), uid),
-        (Some(uid), None, false) => environment::passwd(None, uid),
+    let needed = !request.literal;
+    let passwd = LazyCell::new(|| match (uid.filter(|_| needed), &pinned.root, inside) {
+        (Some(uid), Some(root), _) => environment::passwd(Some(root), pinned.proc.as_ref(), uid),
+        (Some(uid), None, false) => environment::passwd(None, None, uid),
         _ => None,
-    };
+    });
     let process = pinned.process.as_ref();
-    let variables = environment::environment(request, process, inside, passwd.as_ref(), &mut steps.remarks)?;
+    let variables = environment::environment(request, process, inside, || passwd.as_ref(), &mut steps.remarks)?;
     let program = if request.command.is_empty() {
         let shells = match request.literal {
             true => vec![std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()).into_vec()],

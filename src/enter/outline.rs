@@ -22,6 +22,8 @@ pub struct Outline {
     pub skipped: Vec<(NamespaceKind, NamespaceId)>,
     /// Whether a pseudo-terminal is set between.
     pub pty: bool,
+    /// Why the command cannot run there, if that is known already.
+    pub obstacle: Option<String>,
 }
 
 /// One step of an [`Outline`].
@@ -44,6 +46,7 @@ pub(super) fn outline(facts: &Facts, steps: &Steps, program: &Program, pty: bool
         steps: steps.steps.iter().map(|step| tell(step, program.arguments())).collect(),
         skipped: steps.skipped.iter().map(|skipped| (skipped.kind, skipped.id)).collect(),
         pty,
+        obstacle: None,
     }
 }
 

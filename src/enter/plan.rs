@@ -303,6 +303,7 @@ pub(super) mod tests {
             owner: *owner,
             handle: 10 + index,
             below: true,
+            dead: false,
         });
         let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
         let map = Map::parse(b"0 1000 1");

@@ -5,6 +5,7 @@ use std::io;
 use super::facts::Facts;
 use super::plan::{Order, Step};
 use crate::error::{Error, ErrorKind};
+use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::printable;
 
@@ -28,6 +29,9 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
             let path = printable(path.to_bytes());
             let error = Error::system(format!("cannot change to directory {path} of {target}"), cause);
             match errno {
+                libc::ELOOP => {
+                    error.with_hint("it leads through a link of /proc, which can lead outside, or in a circle")
+                }
                 libc::ENOENT => error.with_hint("-W is looked up among the target's files, after joining"),
                 _ => error,
             }
@@ -78,7 +82,7 @@ fn join(message: String, kind: NamespaceKind, errno: i32, facts: &Facts) -> Erro
         )
         .with_hint("run nstool in an outer pid namespace; `nstool ls -T parent` shows the hierarchy"),
         (libc::EINVAL, NamespaceKind::Mnt) => {
-            error("this process shares its root and working directory with another thread (EINVAL)".to_owned())
+            error("this process shares its root and working directory with another one (EINVAL)".to_owned())
         }
         (libc::EUSERS, NamespaceKind::Time) => error("this process has more than one thread (EUSERS)".to_owned()),
         (libc::EBUSY, NamespaceKind::Mnt) => {
@@ -97,16 +101,20 @@ fn own_filter() -> bool {
 fn fork(errno: i32, facts: &Facts) -> Error {
     let pid = facts.candidates.iter().find(|one| one.kind == NamespaceKind::Pid && !one.ours);
     match (errno, pid) {
-        (libc::ENOMEM, Some(pid)) => {
-            let id = pid.id;
-            Error::new(ErrorKind::Vanished, format!("cannot start a process in pid namespace {id} of {}", facts.target))
-                .because("its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)")
-                .with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
-        }
+        (libc::ENOMEM, Some(pid)) => dead_init(pid.id, facts),
         (libc::EAGAIN, _) => Error::system("cannot fork", io::Error::from_raw_os_error(errno))
             .with_hint("a limit on processes is reached: pids.max of a control group, or `ulimit -u`"),
         _ => Error::system("cannot fork", io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// Words that a pid namespace has lost its init: the kernel says ENOMEM at the fork then.
+pub(super) fn dead_init(id: NamespaceId, facts: &Facts) -> Error {
+    Error::new(ErrorKind::Vanished, format!("cannot start a process in pid namespace {id} of {}", facts.target))
+        .because(
+            "its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)",
+        )
+        .with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
 }
 
 fn cgroup(path: &[u8], version: u8, errno: i32, cause: io::Error) -> Error {
@@ -158,7 +166,6 @@ mod tests {
     use super::super::label::Label;
     use super::super::plan::tests::facts;
     use super::*;
-    use crate::id::NamespaceId;
 
     /// Returns message, cause and hint on one line.
     fn words(step: &Step, errno: i32, facts: &Facts) -> String {

@@ -276,7 +276,7 @@ mod tests {
                 process::exit_now(125);
             };
             drop(writer);
-            let guardian = Guardian::start(&child).unwrap();
+            let guardian = Guardian::start_with(&child, libc::SIGKILL).unwrap();
             gatekeeper.open();
             match supervisor.wait(&child, Some(reader), None, &mut NoCompanion).unwrap() {
                 Ok(ending) => {

@@ -142,6 +142,22 @@ impl AsFd for Proc {
     }
 }
 
+/// Opens what `found`, an O_PATH descriptor, is of: that and nothing else, whatever its path leads to now. `proc` is a
+/// descriptor of /proc. Allocates nothing.
+///
+/// # Errors
+/// Of openat(2).
+pub(crate) fn reopen(proc: BorrowedFd<'_>, found: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let mut path = [0; 32];
+    let number = rustix::path::DecInt::from_fd(found);
+    let end = FD_DIR.len() + number.as_bytes().len();
+    path[..FD_DIR.len()].copy_from_slice(FD_DIR);
+    path[FD_DIR.len()..end].copy_from_slice(number.as_bytes());
+    Ok(rustix::fs::openat(proc, &path[..end], flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+const FD_DIR: &[u8] = b"thread-self/fd/";
+
 /// Returns the names below an open directory that are numbers above or equal to 0, ascending: processes, threads,
 /// descriptors.
 pub(crate) fn numbers_in(dir: BorrowedFd<'_>) -> io::Result<Vec<i32>> {
@@ -178,6 +194,15 @@ pub(crate) fn read_to_end(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_reopened() {
+        let proc = Proc::open().unwrap();
+        let found = rustix::fs::open("/etc/passwd", OFlags::PATH, Mode::empty()).unwrap();
+        let mut text = Vec::new();
+        read_to_end(reopen(proc.as_fd(), &found, OFlags::RDONLY).unwrap().as_fd(), &mut text).unwrap();
+        assert_eq!(text, std::fs::read("/etc/passwd").unwrap());
+    }
 
     #[test]
     fn we_are_in_the_list_and_can_be_read() {

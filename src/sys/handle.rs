@@ -48,6 +48,16 @@ impl Handle {
         Some(result).filter(|result| !matches!(result, Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP)))
     }
 
+    /// Makes the handle of the namespace with this unique id (`struct nsfs_file_handle`: id, kind and inode, of which the
+    /// last two may be left out together since Linux 6.19).
+    pub(crate) fn by_id(id: u64) -> Self {
+        /// `FILEID_NSFS`.
+        const FILEID_NSFS: i32 = 0xf1;
+        let mut handle = Self { length: 16, kind: FILEID_NSFS, bytes: [0; SPACE] };
+        handle.bytes[..8].copy_from_slice(&id.to_ne_bytes());
+        handle
+    }
+
     /// Opens the namespace. ESTALE: it is gone, or we have no right to open it this way.
     pub(crate) fn open(&self) -> io::Result<OwnedFd> {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
@@ -68,7 +78,14 @@ mod tests {
     fn a_handle_leads_back_to_its_namespace() {
         let own = std::fs::File::open("/proc/self/ns/uts").unwrap();
         let Some(handle) = Handle::of(own.as_fd()) else { return };
-        let again = handle.unwrap().open().unwrap();
-        assert_eq!(rustix::fs::fstat(&again).unwrap().st_ino, rustix::fs::fstat(&own).unwrap().st_ino);
+        let ino = |fd: &OwnedFd| rustix::fs::fstat(fd).unwrap().st_ino;
+        let own: OwnedFd = own.into();
+        assert_eq!(ino(&handle.unwrap().open().unwrap()), ino(&own));
+        let Some(id) = crate::sys::nsfs::unique_id(own.as_fd()) else { return };
+        match Handle::by_id(id.unwrap()).open() {
+            Ok(again) => assert_eq!(ino(&again), ino(&own)),
+            // Linux 6.18 wants kind and inode too.
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE)),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::namespace::PinnedNamespace;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +46,11 @@ impl PinnedProcess {
         let dir = match proc.map(|proc| open_dir(proc, pid)) {
             Some(Ok(dir)) => Some(dir),
             Some(Err(error)) if is_gone(&error) => return Err(no_process(pid)),
+            Some(Err(error)) if error.raw_os_error() == Some(libc::EXDEV) => {
+                return Err(Error::new(ErrorKind::Unsupported, format!("cannot trust /proc/{pid}"))
+                    .because("something is mounted over it, so what it shows can be another process's")
+                    .with_hint(format!("`umount /proc/{pid}`")));
+            }
             Some(Err(error)) => return Err(Error::system(format!("cannot open /proc/{pid}"), error)),
             None => None,
         };
@@ -210,7 +215,13 @@ fn open_pidfd(pid: Pid) -> Result<Option<OwnedFd>> {
 
 fn open_dir(proc: &Proc, pid: Pid) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(proc, pid.to_string(), flags, Mode::empty())?)
+    let name = pid.to_string();
+    // What is mounted over it would be another process's (EXDEV).
+    match rustix::fs::openat2(proc, &name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+        // Before Linux 5.6.
+        Err(rustix::io::Errno::NOSYS) => Ok(rustix::fs::openat(proc, &name, flags, Mode::empty())?),
+        opened => Ok(opened?),
+    }
 }
 
 fn pidfd_inode(pidfd: &OwnedFd) -> Option<u64> {

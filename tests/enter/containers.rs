@@ -189,7 +189,7 @@ fn what_a_container_lacks_is_told_by_name() {
         ("bash", 127, "has no such file"),
         ("dynamic", 127, "its ELF interpreter (loader) is not: /lib"),
         ("script", 127, "the interpreter of its #! line is not: /usr/bin/python9"),
-        ("/bin", 126, "/bin is no regular file"),
+        ("/bin", 126, "/bin is a directory"),
     ] {
         let output = enter(&[&pid, "--", command]);
         assert!(stderr_of(&output).contains(part), "{}", stderr_of(&output));

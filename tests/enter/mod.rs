@@ -53,11 +53,11 @@ pub fn sleeper_in_pid_namespace(options: &[&str]) -> (Helper, String) {
     (helper, child.to_string())
 }
 
-/// Returns the only child of a process.
+/// Returns the youngest child of a process: of nstool's the command, which is younger than its guardian.
 #[track_caller]
 pub fn child_of(pid: i32) -> i32 {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children.split_whitespace().next().expect("no child").parse().unwrap()
+    children.split_whitespace().last().expect("no child").parse().unwrap()
 }
 
 /// Tells whether a process is there and no zombie.
