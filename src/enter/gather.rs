@@ -106,7 +106,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         remarks: Vec::new(),
     };
     look_at_process(request, &mut facts, &mut pinned)?;
-    let seen = pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
+    let seen =
+        pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
     facts.remarks.extend(seen.into_iter().flatten());
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {

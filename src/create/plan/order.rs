@@ -21,7 +21,9 @@ impl Plan {
         let (uid, gid) = request.owner.unwrap_or((facts.users.own, facts.groups.own));
         let users = map(IdKind::User, &request.users, uid, facts)?;
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
-        credentials(request, [&users, &groups])?;
+        if !request.in_place {
+            credentials(request, [&users, &groups])?;
+        }
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
         let groups = groups.map(|map| with_writer(IdKind::Group, map, request, facts));

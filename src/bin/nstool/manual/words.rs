@@ -65,6 +65,10 @@ pub(super) const TOP: Words = &[
                 "",
                 "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them.",
             ),
+            (
+                "",
+                "Called as lsns, nsenter or unshare, by a link of that name, it takes the command line of util-linux's program and does as that does; so it does with lsns or nsenter as its first word.",
+            ),
         ],
     ),
     section("SEE ALSO", &[("lsns(8)", ""), ("nsenter(1)", ""), ("unshare(1)", ""), ("namespaces(7)", "")]),
