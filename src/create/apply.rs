@@ -39,7 +39,7 @@ pub struct Stop {
     pub status: u8,
     /// The step that failed, and the errno, for those who have words of their own; the errno is 0 where a helper program
     /// has said why.
-    pub failed: Option<(Action, i32)>,
+    pub failed: Option<Box<(Action, i32)>>,
 }
 
 impl From<Error> for Stop {
@@ -84,7 +84,7 @@ fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Re
 
 /// Words why the command could not be executed.
 pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
-    let step = steps.last().map(|step| (step.action.clone(), refusal.errno));
+    let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
     let error = refusal.explain(program.name(), program.candidates());
     Stop { error, status: refusal.exit_status(), failed: step }
 }
@@ -98,5 +98,5 @@ pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> 
     let scene = Scene::gather(kinds.unwrap_or_default());
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
     let error = diagnose::failure(&step.action, errno, &scene);
-    Stop { failed: Some((step.action.clone(), errno)), ..error.into() }
+    Stop { failed: Some(Box::new((step.action.clone(), errno))), ..error.into() }
 }

@@ -23,7 +23,7 @@ use super::talk::{self, Listener, Speaker, Word};
 use crate::error::{Error, ErrorKind};
 use crate::exec::report::{self, Writer};
 use crate::exec::{
-    Child, Companion, Ending, Failure, Gate, Program, Supervisor, become_program, die_with_parent, gate,
+    Child, Companion, Ending, Failure, Gate, Program, Supervisor, be_told_of_parents_death, become_program, gate,
 };
 use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
@@ -152,11 +152,7 @@ fn go_on(
         }
     }
     // Only now, since a change of credentials undoes it.
-    let set = match death_signal {
-        None => Ok(()),
-        Some(Signal::KILL) => die_with_parent(supervisor),
-        other => rustix::process::set_parent_process_death_signal(other).map_err(io::Error::from),
-    };
+    let set = death_signal.map_or(Ok(()), |signal| be_told_of_parents_death(supervisor, signal));
     let last = steps.len() - 1;
     if let Err(error) = set {
         fail(last, error.raw_os_error().unwrap_or(libc::EIO), None);
@@ -225,7 +221,7 @@ impl Helper {
             Some(Word::Done(_)) => Ok(()),
             Some(Word::Failed(_, 0)) => {
                 let error = Error::new(ErrorKind::NotPermitted, format!("cannot {}", step.action));
-                Err(Stop { failed: Some((step.action.clone(), 0)), ..error.into() })
+                Err(Stop { failed: Some(Box::new((step.action.clone(), 0))), ..error.into() })
             }
             Some(Word::Failed(_, errno)) => Err(failed(steps, step, &io::Error::from_raw_os_error(errno))),
             _ => Err(lost()),

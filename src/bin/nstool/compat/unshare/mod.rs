@@ -48,13 +48,15 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     };
     match apply(request, &plan, program, &mut |_| {}) {
         Ok(ending) => ending.mirror(),
-        Err(Stop { failed: Some((Action::Exec(_), errno)), status, .. }) => asked.command.refused(NAME, errno, status),
-        Err(stop) => in_its_words(&asked, &stop).answer(NAME),
+        Err(stop) => match stop.failed.as_deref() {
+            Some((Action::Exec(_), errno)) => asked.command.refused(NAME, *errno, stop.status),
+            _ => in_its_words(&asked, &stop).answer(NAME),
+        },
     }
 }
 
 fn in_its_words(asked: &Asked, stop: &Stop) -> Refused {
-    let Some((action, errno)) = &stop.failed else { return Refused::Message(stop.error.to_string()) };
+    let Some((action, errno)) = stop.failed.as_deref() else { return Refused::Message(stop.error.to_string()) };
     let errno = *errno;
     // A program that was called has said why.
     if errno == 0 {
