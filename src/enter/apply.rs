@@ -20,7 +20,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::gather::Pinned;
 use super::kernel::{Linux, perform};
 use super::plan::Step;
-use super::terminal::{Inner, Outer};
+use super::terminal::{Inner, Keeper, Outer};
 use crate::exec::report::{self, Reader, Writer};
 use crate::exec::{
     Child, Companion, Ending, Failure, Gate, Guardian, NoCompanion, Program, Supervisor, become_program,
@@ -38,6 +38,13 @@ pub(super) enum Applied {
     Started(Pid),
     /// A step failed.
     Failed(Failure),
+}
+
+/// How the command begins on its terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Foreground,
+    Background,
 }
 
 /// All that is needed to take the steps, prepared before the first.
@@ -75,7 +82,7 @@ impl Work<'_> {
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
                 let guardian = if self.background || !self.guarded { None } else { Guardian::prepare()? };
-                let outcome = self.run_forked(place, &supervisor, guardian, false, None, &mut NoCompanion);
+                let outcome = self.run_forked(place, &supervisor, guardian, None, None, &mut NoCompanion);
                 supervisor.release();
                 outcome
             }
@@ -83,7 +90,7 @@ impl Work<'_> {
     }
 
     /// Runs the command on a pseudo-terminal.
-    pub(super) fn run_on(mut self, mut outer: Outer, inner: Inner) -> io::Result<Applied> {
+    pub(super) fn run_on(mut self, mut outer: Outer, mut inner: Inner) -> io::Result<Applied> {
         if let Err(failure) = self.take(0, self.early()) {
             return Ok(Applied::Failed(failure));
         }
@@ -97,8 +104,8 @@ impl Work<'_> {
         let (gate, gatekeeper) = gate()?;
         let Some(child) = Child::fork()? else {
             drop((reader, life, gatekeeper));
-            guardian.map(Guardian::forsake);
-            let keeper = outer.forsake();
+            guardian.into_iter().for_each(Guardian::forsake);
+            let keeper = outer.forsake(&mut inner);
             self.monitor(inner, keeper, &supervisor, &gate, writer, &lifeline)
         };
         drop((writer, lifeline, inner));
@@ -119,7 +126,7 @@ impl Work<'_> {
     fn monitor(
         &mut self,
         inner: Inner,
-        mut keeper: impl Companion,
+        mut keeper: Keeper,
         outer: &Supervisor,
         gate: &Gate,
         report: Writer,
@@ -151,7 +158,8 @@ impl Work<'_> {
         outer.release();
         let outcome = Supervisor::prepare().and_then(|supervisor| {
             let guardian = Guardian::prepare()?;
-            self.run_forked(place, &supervisor, guardian, true, Some(lifeline), &mut keeper)
+            let job = if keeper.starts_in_foreground() { Job::Foreground } else { Job::Background };
+            self.run_forked(place, &supervisor, guardian, Some(job), Some(lifeline), &mut keeper)
         });
         match outcome {
             Ok(Applied::Ended(ending)) => {
@@ -180,7 +188,7 @@ impl Work<'_> {
         place: usize,
         supervisor: &Supervisor,
         guardian: Option<Guardian>,
-        job: bool,
+        job: Option<Job>,
         lifeline: Option<&OwnedFd>,
         companion: &mut impl Companion,
     ) -> io::Result<Applied> {
@@ -193,7 +201,7 @@ impl Work<'_> {
             Ok(Some(child)) => child,
             Ok(None) => {
                 drop((reader, gatekeeper));
-                guardian.map(Guardian::forsake);
+                guardian.into_iter().for_each(Guardian::forsake);
                 self.child(place, supervisor, &gate, &writer, job)
             }
             Err(error) => {
@@ -226,9 +234,9 @@ impl Work<'_> {
     }
 
     /// What the child does; it allocates nothing.
-    fn child(&mut self, place: usize, supervisor: &Supervisor, gate: &Gate, report: &Writer, job: bool) -> ! {
-        if job {
-            super::terminal::lead_job();
+    fn child(&mut self, place: usize, supervisor: &Supervisor, gate: &Gate, report: &Writer, job: Option<Job>) -> ! {
+        if let Some(job) = job {
+            super::terminal::lead_job(job == Job::Foreground);
         } else if self.background {
             let _ = rustix::process::setsid();
             super::terminal::replace_by(self.null.as_ref());

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::gather::read_below;
+use super::files::read_below;
 use super::request::{Environment, Request};
 use crate::error::Result;
 use crate::exec::split_variable;

@@ -148,14 +148,14 @@ pub(crate) struct Confinement {
 }
 
 /// Whether the command can be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// One of the places has it, or that could not be told.
     Possible,
     /// No place has it.
     Absent,
     /// It is there, and will be refused, since its interpreter is not.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
 }
 
 /// Everything that was found out about the target and ourselves before anything is done.

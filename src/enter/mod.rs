@@ -25,6 +25,7 @@ mod cgroups;
 mod confinement;
 mod environment;
 mod facts;
+mod files;
 mod gather;
 mod kernel;
 mod label;
@@ -90,7 +91,7 @@ pub struct Failed {
     /// What failed, why, and what to do.
     pub error: Error,
     /// The step that failed; `exec` where the command could not be executed, and none where no step did.
-    pub step: Option<OutlineStep>,
+    pub step: Option<Box<OutlineStep>>,
     /// The errno; 0 where there is none.
     pub errno: i32,
     /// What shells exit with if the command could not be executed: 127 if it was not found, else 126. Otherwise 125.
@@ -121,7 +122,7 @@ impl Enter {
         let program = program(&request, &facts, &pinned, &mut steps)?;
         if !request.literal {
             let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-            facts.command = gather::presence(root, pinned.proc.as_ref(), program.candidates());
+            facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
         }
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
@@ -143,8 +144,8 @@ impl Enter {
 
     /// Tells that the command is not inside, or cannot be executed there, before anything is done.
     fn obstacle(&self) -> Option<Failed> {
-        let step = || self.steps.steps.last().map(|step| outline::tell(step, &[]));
-        match self.facts.command {
+        let step = || self.steps.steps.last().map(|step| outline::tell(step, &[]).into());
+        match &self.facts.command {
             Presence::Possible => None,
             Presence::Absent => {
                 let error = preflight::absent(&self.request, &self.facts.target);
@@ -152,7 +153,7 @@ impl Enter {
             }
             Presence::Refused(refusal) => {
                 let program = &self.program;
-                Some(not_executed(&refusal, step(), &self.facts, program.name(), program.candidates()))
+                Some(not_executed(refusal, step(), &self.facts, program.name(), program.candidates()))
             }
         }
     }
@@ -178,7 +179,7 @@ impl Enter {
         if let Some(failed) = self.obstacle() {
             return Err(failed);
         }
-        let outer = if self.pty { terminal::open()? } else { None };
+        let outer = if self.pty { terminal::open(self.steps.steps.contains(&Step::Fork))? } else { None };
         let work = Work {
             steps: &self.steps.steps,
             pinned: &self.pinned,
@@ -206,7 +207,7 @@ impl Enter {
 fn failed(failure: Failure, steps: &[Step], facts: &Facts, name: &[u8], candidates: &[std::ffi::CString]) -> Failed {
     let errno = failure.errno;
     let step = steps.get(failure.step as usize);
-    let told = step.map(|step| outline::tell(step, &[]));
+    let told = step.map(|step| outline::tell(step, &[]).into());
     if let Some(refusal) = failure.refusal {
         return not_executed(&refusal, told, facts, name, candidates);
     }
@@ -224,7 +225,7 @@ fn is_inside(facts: &Facts, pinned: &Pinned) -> bool {
 
 fn not_executed(
     refusal: &Refusal,
-    step: Option<OutlineStep>,
+    step: Option<Box<OutlineStep>>,
     facts: &Facts,
     name: &[u8],
     candidates: &[std::ffi::CString],

@@ -170,7 +170,7 @@ fn frozen(facts: &Facts) -> Result<()> {
     };
     Err(Error::new(ErrorKind::System, format!("cannot join the control groups of {}", facts.target))
         .because(format!("it is paused: {path} is frozen, and whoever joins it stops until it is thawed"))
-        .with_hint(format!("resume the container, or `{thaw}`; or enter without --cgroup and --confined")))
+        .with_hint(format!("resume the container, or `{thaw}`; or enter without -c and --confined")))
 }
 
 #[cfg(test)]

@@ -39,11 +39,9 @@ impl Guardian {
     /// # Errors
     /// No process or descriptor left.
     pub(crate) fn prepare() -> io::Result<Option<Self>> {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        if pidfd::OPEN.present() == Some(false) || pidfd::open(own).is_none() {
-            return Ok(None);
-        }
-        Self::start_process(libc::SIGKILL).map(Some)
+        let own = || rustix::process::getpid().as_raw_nonzero().get();
+        let pidfds = pidfd::OPEN.present().unwrap_or_else(|| pidfd::open(own()).is_some());
+        if pidfds { Self::start_process(libc::SIGKILL).map(Some) } else { Ok(None) }
     }
 
     /// Starts guarding `child`.
