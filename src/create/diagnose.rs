@@ -125,7 +125,10 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "run it again".to_owned(),
             )),
             libc::EBUSY => Some((
-                format!("another namespace was bound to {} meanwhile", printable(file.as_os_str().as_encoded_bytes())),
+                format!(
+                    "somebody else binds a namespace to {} just now",
+                    printable(file.as_os_str().as_encoded_bytes())
+                ),
                 "name another file".to_owned(),
             )),
             libc::EINTR => say("the process that does so was killed", ""),

@@ -41,10 +41,10 @@ pub(super) fn carry_out(
     submounts: &[CString],
 ) -> Result<()> {
     match operation {
-        Operation::Bind { target, read_only, .. } => {
+        Operation::Bind { source, target, read_only } => {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             let flags = if *read_only { flags | MountFlags::RDONLY } else { flags };
-            bind(sources.next()?, root, target, flags, submounts)
+            bind(sources.next(source)?, root, target, flags, submounts)
         }
         Operation::Tmpfs { target, options } => {
             let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_c_str()));
@@ -198,9 +198,9 @@ fn make_dev(root: BorrowedFd<'_>, sources: &mut Sources, target: &TargetPath) ->
     let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
     // Its devices are binds of the outer ones, so that nodev on the tmpfs itself harms none.
     let dev = mount_new(c"tmpfs", root, target, plain | MountFlags::NODEV, [(c"mode", c"0755")].into_iter())?;
-    for (_, name) in DEVICES {
+    for (path, name) in DEVICES {
         let file = rustix::fs::openat(&dev, name, OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))?;
-        match sources.next()? {
+        match sources.next(path)? {
             Source::Tree(device) => attach(device.as_fd(), file.as_fd())?,
             Source::Place(device) => {
                 let (from, to) = (FdPath::new(device.as_fd()), FdPath::new(file.as_fd()));

@@ -11,6 +11,9 @@ use rustix::mount::OpenTreeFlags;
 use super::filesystem::Operation;
 use crate::sys::mounts::OPEN_TREE;
 
+/// How many descriptors to leave for mounting.
+const ROOM: usize = 16;
+
 /// Something to be bound.
 #[derive(Debug)]
 pub(super) enum Source {
@@ -54,16 +57,24 @@ impl Sources {
 
     /// Takes them, unless that was done. What fails is told when its turn comes.
     pub(super) fn take_all<'a>(&mut self, operations: impl Iterator<Item = &'a Operation>) {
-        if self.next == 0 && self.taken.is_empty() {
-            let paths = operations.flat_map(Operation::sources);
-            self.taken.extend(paths.take(self.taken.capacity()).map(|path| Some(Source::take(path))));
+        if self.next > 0 || !self.taken.is_empty() {
+            return;
+        }
+        for path in operations.flat_map(Operation::sources).take(self.taken.capacity()) {
+            let source = Source::take(path);
+            if matches!(source, Err(Errno::MFILE)) {
+                // The rest has to wait until there are descriptors again, of which mounting needs some as well.
+                self.taken.truncate(self.taken.len().saturating_sub(ROOM));
+                break;
+            }
+            self.taken.push(Some(source));
         }
     }
 
-    /// Returns the next one.
-    pub(super) fn next(&mut self) -> Result<Source> {
+    /// Returns the next one, which is at `path`.
+    pub(super) fn next(&mut self, path: &CStr) -> Result<Source> {
         let source = self.taken.get_mut(self.next).and_then(Option::take);
         self.next += 1;
-        source.unwrap_or(Err(Errno::BADF))
+        source.unwrap_or_else(|| Source::take(path))
     }
 }

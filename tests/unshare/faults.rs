@@ -244,6 +244,29 @@ fn a_child_that_is_killed_while_somebody_else_is_to_write_its_maps_is_told() {
 }
 
 #[test]
+fn a_signal_while_we_wait_for_maps_ends_us_and_the_child() {
+    need_root!();
+    let scratch = Scratch::new();
+    let block = scratch.text("block");
+    stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
+    for (signal, status) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
+        let mark = Mark::new();
+        let text = "exec \"$0\" unshare -Uv --userns-block-fd 8 -- true 8<>\"$1\"";
+        let mut command = Command::new("sh");
+        mark.put_on(&mut command);
+        command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut nstool = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut told = std::io::BufReader::new(nstool.stderr.take().unwrap());
+        std::io::BufRead::read_line(&mut told, &mut line).unwrap();
+        assert!(line.starts_with("child: pid "), "{line}");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&nstool), signal).unwrap();
+        assert_eq!(nstool.wait().unwrap().code(), Some(status));
+        mark.assert_nobody_carries();
+    }
+}
+
+#[test]
 fn whoever_wants_to_be_told_and_is_gone_is_an_error() {
     need_root!();
     let scratch = Scratch::new();

@@ -94,7 +94,7 @@ fn a_namespace_that_somebody_binds_to_the_same_file_meanwhile_stays_and_is_not_c
     eventually(|| delayed.mark.named("nstool-keep"));
     stdout_of(Command::new("mount").args(["--bind", "/proc/self/ns/net", &file]).output().unwrap());
     let output = delayed.output();
-    assert!(stderr(&output).contains("another namespace was bound"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("somebody else binds a namespace"), "{}", stderr(&output));
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(125), true));
     assert_eq!(places_below(scratch.path()).len(), 1);
     release(&file);
@@ -130,4 +130,31 @@ fn a_relative_file_and_one_that_is_there_are_kept_too() {
     }
     assert_eq!(fs::read_to_string(scratch.text("there")).unwrap(), "as before");
     assert_eq!(fs::metadata(scratch.text("made")).unwrap().len(), 0);
+}
+
+#[test]
+fn of_several_that_mean_the_same_file_one_gets_it() {
+    need_root!();
+    let scratch = Scratch::new();
+    for round in 0..20 {
+        let file = scratch.text(&format!("kept-{round}"));
+        if round % 2 == 0 {
+            fs::write(&file, "").unwrap();
+        }
+        let start = |_| {
+            let mut command = nstool();
+            command.args(["unshare", &format!("--uts={file}"), "true"]).stdin(Stdio::null()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let all: Vec<_> = (0..4).map(start).collect();
+        let outputs: Vec<Output> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        assert_eq!(outputs.iter().filter(|output| output.status.success()).count(), 1, "{outputs:?}");
+        for output in outputs.iter().filter(|output| !output.status.success()) {
+            let told = stderr(output);
+            let causes = ["carries a namespace already", "appeared meanwhile", "somebody else binds"];
+            assert!(causes.iter().any(|cause| told.contains(cause)), "{told}");
+        }
+        assert_eq!(places_below(Path::new(&file)).len(), 1);
+        release(&file);
+    }
 }

@@ -503,3 +503,54 @@ fn a_small_dev_in_place_of_the_outer_one_has_its_devices() {
         assert_eq!(seen, format!("1777\n{entries}"), "{options:?}");
     }
 }
+
+#[test]
+fn more_binds_than_descriptors_are_no_trouble() {
+    need_root!();
+    need!("prlimit");
+    let scratch = Scratch::new();
+    let (root, data) = (scratch.directory("root"), scratch.directory("data"));
+    let mut binds = Vec::new();
+    for number in 0..200 {
+        fs::write(format!("{data}/{number}"), "").unwrap();
+        binds.extend(["--bind".to_owned(), format!("{data}/{number}:/many/{number}")]);
+    }
+    let options = container(&root);
+    let look = "ls /many | wc -l; grep -c ' /many/' /proc/self/mountinfo";
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64", env!("CARGO_BIN_EXE_nstool"), "unshare"]).args(&options[..options.len() - 5]);
+    command.args(["--dev", "/dev"]).args(&binds).args(["--", "sh", "-c", look]);
+    assert_eq!(stdout_of(command.stdin(Stdio::null()).output().unwrap()), "200\n200\n");
+}
+
+#[test]
+fn what_is_told_as_it_happens_is_what_the_dry_run_promised() {
+    need_root!();
+    let scratch = Scratch::new();
+    scratch.directory("root/home");
+    let container = container(&scratch.text("root"));
+    let container: Vec<&str> = container.iter().map(String::as_str).collect();
+    for options in [
+        &["-mu", "--hostname", "box", "--tmpfs", "/tmp", "-w", "/"][..],
+        &["-rm", "--tmpfs", "/tmp", "--dir", "/tmp/a", "--symlink", "a:/tmp/b"],
+        &["-rpm", "--mount-proc", "--map-users=5:5:5"],
+        &["-T", "--boottime", "5"],
+        &["-pT", "--boottime", "5", "--monotonic", "6"],
+        &["--owner", "7:8", "-r", "-n", "--lo-up"],
+        &container,
+    ] {
+        let plan = said(&[options, &["--dry-run", "--", "true"]].concat());
+        let output = unshare(&[options, &["-v", "--", "true"]].concat());
+        let told = stderr(&output);
+        assert!(output.status.success(), "{told}");
+        // Without the headings, the numbers, the making of the child, which tells its pid, and what its command does: that
+        // it goes well shows in its running.
+        let inner = plan.split("in the command's process:").next().unwrap();
+        let promised = inner.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(_, step)| step);
+        let promised = promised.filter(|step| !step.starts_with("start a child") && !step.starts_with("exec "));
+        let promised = promised.filter(|step| !step.starts_with("become uid 7"));
+        let done = told.lines().filter_map(|line| line.strip_prefix("done: "));
+        assert_eq!(promised.collect::<Vec<_>>(), done.collect::<Vec<_>>(), "{options:?}");
+        assert_eq!(told.contains("child: pid "), plan.contains("start a child"), "{told}");
+    }
+}

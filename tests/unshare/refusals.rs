@@ -71,10 +71,13 @@ fn a_place_that_cannot_keep_a_namespace_is_refused_before_anything_is_made() {
     let directory = scratch.directory("directory");
     let link = scratch.text("link");
     std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let fifo = scratch.text("fifo");
+    stdout_of(Command::new("mkfifo").arg(&fifo).output().unwrap());
     for (place, cause) in [
         (&taken, "carries a namespace already"),
         (&directory, "it is a directory"),
         (&link, "symbolic link"),
+        (&fifo, "it is no plain file"),
         (&scratch.text("missing/file"), "No such file"),
     ] {
         let output = unshare(&[&format!("--net={good}"), &format!("--ipc={place}"), "echo", "ran"]);
