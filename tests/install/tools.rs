@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Scratch, of_the_repository};
+use super::{Scratch, is_the_release, of_the_repository};
 use crate::common;
 use crate::{need, need_root};
 
@@ -33,11 +33,6 @@ fn compare(tool: &str) -> (String, usize) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (differences, count) = text.trim_end().rsplit_once("compared ").expect(&text);
     (differences.to_owned(), count.parse().unwrap())
-}
-
-fn is_the_release(tool: &str) -> bool {
-    let version = Command::new(tool).arg("--version").output();
-    version.is_ok_and(|output| output.stdout == format!("{tool} from util-linux 2.38.1\n").as_bytes())
 }
 
 #[test]

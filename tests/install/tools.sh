@@ -26,9 +26,8 @@ names() { readlink /proc/"$1"/ns/* | sed "s/\(.*\):\[\(.*\)\]/s,\1:.\2.,\1 of $2
     names self us
     for target in $P $U $N $A $R; do names "$target" "$target"; done
     printf '%s\n' 's,:\[[0-9]*\],: new,' 's,/proc/[0-9]*/,/proc/N/,g' 's,\(shared\|master\):[0-9]*,\1:N,g'
-    # The order of lines in a map means nothing.
+    echo "s,$D/$TOOL,$(command -v "$TOOL"),g"
 } >words
-show() { sed -f words | { [ "$1" = maps ] && sort || cat; }; }
 run() {
     case $line in
     '@user '*) eval "set -- ${line#@user }" && $user "$tool" "$@" ;;
@@ -39,12 +38,15 @@ run() {
 ends() { # Runs $tool, and takes back what it leaves.
     (run) </dev/null 7</dev/null >out 2>err
     status=$?
-    kind=
-    case $line in *--map-*) kind=maps ;; esac
-    show "$kind" <out
+    case $line in
+    # The order of lines in a map means nothing.
+    *--map-*) sed -f words out | sort ;;
+    *) sed -f words out ;;
+    esac
     echo "--"
-    show <err
+    sed -f words err
     echo "[$status]"
+    case $line in *kept*) ;; *) return ;; esac
     # Lazily, for whoever looks at all mounts of the machine just now makes them busy.
     for file in kept/*; do while umount -l "$file" 2>/dev/null && echo "kept $file"; do :; done; done
 }
@@ -52,7 +54,7 @@ count=0
 while read -r line; do
     case $line in '' | '#'*) continue ;; esac
     tool=$(command -v "$TOOL") && theirs=$(ends)
-    tool=$D/$TOOL && ours=$(ends | sed "s,$D/$TOOL,$(command -v "$TOOL"),g")
+    tool=$D/$TOOL && ours=$(ends)
     count=$((count + 1))
     [ "$theirs" = "$ours" ] || printf '=== %s %s\n--- theirs\n%s\n--- ours\n%s\n' "$TOOL" "$line" "$theirs" "$ours"
 done
