@@ -176,6 +176,39 @@ fn the_target_and_its_environment_of_newer_releases_are_understood() {
 }
 
 #[test]
+fn what_newer_releases_join_and_keep_is_understood() {
+    need_root!();
+    let entered = |arguments: &[&str]| {
+        let mut command = tool("nsenter");
+        command.args(arguments);
+        let (said, trouble, _) = output(command);
+        said.trim_end().to_owned() + &trouble
+    };
+    let link = |pid: i32, kind: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let script = "readlink /proc/self/ns/user; exec unshare -Ur sleep 1000";
+    let nested = Helper::shell(&["unshare", "-Ur"], script);
+    common::eventually(|| (link(nested.pid(), "user").to_str() != Some(&nested.said)).then_some(()));
+    let pid = nested.pid().to_string();
+    assert_eq!(entered(&["-t", &pid, "-U", "--user-parent", "readlink", "/proc/self/ns/user"]), nested.said);
+
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&socket).to_string();
+    let net = entered(&["-t", &own_pid(), "-N", &number, "readlink", "/proc/self/ns/net"]);
+    assert_eq!(Some(&*net), link(std::process::id() as i32, "net").to_str());
+
+    let mapped = Helper::shell(&["unshare", "--map-user=5", "--map-group=5"], "echo ready; exec sleep 1000");
+    let pid = mapped.pid().to_string();
+    let capabilities = |option: Option<&str>| {
+        let mut words = vec!["-t", &pid, "-U", "-S", "5", "-G", "5"];
+        words.extend(option);
+        words.extend(["grep", "CapEff", "/proc/self/status"]);
+        entered(&words)
+    };
+    assert_eq!(capabilities(None), "CapEff:\t0000000000000000");
+    assert_ne!(capabilities(Some("--keep-caps")), "CapEff:\t0000000000000000");
+}
+
+#[test]
 fn no_group_is_to_be_dropped_where_there_is_none() {
     need_root!();
     need!("setpriv");

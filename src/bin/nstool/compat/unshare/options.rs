@@ -337,6 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn options_imply_others() {
+        for (words, kinds, fork) in [
+            (&["--map-subids"][..], "user", false),
+            (&["-r", "--kill-child"], "user", true),
+            (&["--mount-proc", "--forward-signals"], "mnt", true),
+            (&["-l", ":x:M::x::/x:"], "mnt user", false),
+            (&["--owner=1:2", "-n"], "net user", false),
+        ] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let request = Asked::read(&words).ok().unwrap().request;
+            let named: Vec<_> = request.kinds.iter().map(NamespaceKind::name).collect();
+            assert_eq!((&*named.join(" "), request.fork), (kinds, fork));
+        }
+    }
+
+    #[test]
     fn maps_of_the_older_form_replace_and_newer_ones_add_up() {
         let mut ids = Ids::default();
         for text in ["0:5:1", "subids", "auto", "0:7:1", "1:8:1"] {
