@@ -10,6 +10,7 @@
 //! - a namespace is kept at its file together with a new user namespace too;
 //! - an overlap of our own id with a range of ids loses none of them;
 //! - root writes maps of many ids itself, for which newuidmap(1) would want an entry in /etc/subuid;
+//! - a relative `--wd` is looked up in the new root, not left outside of it;
 //! - if a child stops, so do we, and shells notice;
 //! - what newer releases know is understood too: `--forward-signals`, `--load-interp`, `--map-subids`,
 //!   `--mount-binfmt`, `--owner`, and maps as `INNER:OUTER:COUNT`, `subids` and `all`, which add up. Abbreviations mean
