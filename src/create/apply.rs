@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::diagnose;
+use super::in_place;
 use super::inside::{self, Prepared, State};
 use super::parent;
 use super::plan::{Action, Plan};
@@ -11,7 +12,7 @@ use super::prepare::prepare;
 use super::request::Request;
 use super::scene::Scene;
 use crate::error::Error;
-use crate::exec::{Ending, Program, become_program};
+use crate::exec::{Ending, Program, Refusal, become_program};
 use crate::id::Pid;
 
 /// Something that has happened, for whoever wants to tell it.
@@ -37,11 +38,14 @@ pub struct Stop {
     pub error: Error,
     /// The exit status for it: 125, or 126 and 127 where the command itself is to blame.
     pub status: u8,
+    /// The step that failed, and the errno, for those who have words of their own; the errno is 0 where a helper program
+    /// has said why.
+    pub failed: Option<Box<(Action, i32)>>,
 }
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self { error, status: 125 }
+        Self { error, status: 125, failed: None }
     }
 }
 
@@ -62,7 +66,11 @@ pub fn apply(
     observer: &mut dyn FnMut(Event<'_>),
 ) -> Result<Ending, Stop> {
     let steps = prepare(plan);
-    if plan.forks { parent::run(request, steps, program, observer) } else { alone(&steps, program, observer) }
+    match (request.in_place, plan.forks) {
+        (true, _) => in_place::run(request, &steps, program, observer),
+        (false, true) => parent::run(request, steps, program, observer),
+        (false, false) => alone(&steps, program, observer),
+    }
 }
 
 fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
@@ -72,7 +80,14 @@ fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Re
         observer(Event::Done(&step.action));
     }
     let refusal = become_program(&mut program, &[], None, None);
-    Err(Stop { error: refusal.explain(program.name(), program.candidates()), status: refusal.exit_status() })
+    Err(refused(steps, &refusal, &program))
+}
+
+/// Words why the command could not be executed.
+pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
+    let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
+    let error = refusal.explain(program.name(), program.candidates());
+    Stop { error, status: refusal.exit_status(), failed: step }
 }
 
 /// Words the failure of a step.
@@ -82,5 +97,7 @@ pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> 
         _ => None,
     });
     let scene = Scene::gather(kinds.unwrap_or_default());
-    diagnose::failure(&step.action, error.raw_os_error().unwrap_or(libc::EIO), &scene).into()
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    let error = diagnose::failure(&step.action, errno, &scene);
+    Stop { failed: Some(Box::new((step.action.clone(), errno))), ..error.into() }
 }

@@ -82,6 +82,9 @@ impl Facts {
         if request.group.is_some() {
             facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }
+        if request.in_place {
+            return Ok(facts);
+        }
         let may_leak = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
         if may_leak || request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {
             let text = std::fs::read("/proc/self/mountinfo")

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 
@@ -100,6 +100,7 @@ pub(super) fn carry_out(steps: &[Prepared], number: usize, state: &mut State) ->
             let (root, sources) = state.parts()?;
             mounts::carry_out(operation, root, sources, &prepared.submounts)?;
         }
+        Action::MountProc(path) => mount_proc(path)?,
         Action::MountBinfmt(place) => mounts::mount_kernel(c"binfmt_misc", state.parts()?.0, place)?,
         Action::ChangeRoot { pivot } => mounts::change_root(state.parts()?.0, *pivot)?,
         Action::Register { file, line } => write(file, line.to_bytes())?,
@@ -118,6 +119,7 @@ pub(super) fn carry_out(steps: &[Prepared], number: usize, state: &mut State) ->
         Action::MakeCgroup(_)
         | Action::TellChild(_)
         | Action::AwaitMaps
+        | Action::Fork
         | Action::Persist(..)
         | Action::StartInit
         | Action::Exec(_) => {}
@@ -175,6 +177,17 @@ fn propagate(propagation: Propagation) -> io::Result<()> {
         Propagation::Unchanged => return Ok(()),
     };
     Ok(rustix::mount::mount_change(c"/", flags | MountPropagationFlags::REC)?)
+}
+
+fn mount_proc(path: &CStr) -> io::Result<()> {
+    // Upon a shared mount it would show outside as well.
+    match rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC) {
+        // What is no mount point has no propagation of its own.
+        Err(Errno::INVAL) | Ok(()) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(rustix::mount::mount(c"proc", path, c"proc", flags, None)?)
 }
 
 fn set_group(gid: u32) -> io::Result<()> {

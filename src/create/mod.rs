@@ -14,6 +14,7 @@ mod diagnose;
 mod facts;
 mod filesystem;
 pub mod idmap;
+mod in_place;
 mod init;
 mod inside;
 mod keeper;

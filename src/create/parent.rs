@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitOptions};
 
-use super::apply::{Event, Observer, Stop, failed};
+use super::apply::{Event, Observer, Stop, failed, refused};
 use super::cgroup::Group;
 use super::child::ChildSide;
 use super::inside::{self, Prepared, State};
@@ -68,10 +68,7 @@ pub(super) fn run(
     parent.follow(request, &steps, created_by, observer)?;
     if let Some(failure) = reports.receive() {
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
-        return Err(Stop {
-            error: refusal.explain(program.name(), program.candidates()),
-            status: refusal.exit_status(),
-        });
+        return Err(refused(&steps, &refusal, &program));
     }
     let first = kinds.contains(NamespaceKind::Pid) && !request.init;
     let ending = parent.supervise(&supervisor, first, observer)?;
@@ -310,6 +307,7 @@ impl Parent {
                     return Err(Stop {
                         error: Error::new(ErrorKind::System, "ended by a signal before the command ran"),
                         status: 128 + received.signal as u8,
+                        failed: None,
                     });
                 }
             }

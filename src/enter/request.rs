@@ -66,6 +66,11 @@ pub struct Request {
     pub command: Vec<OsString>,
     /// Finds out what is not joined, which costs a few reads.
     pub verbose: bool,
+    /// Does what is asked for, to the letter, as nsenter(1) does: joins only what is named (with `all`, not the user
+    /// namespace that is ours already), again where we are in it; leaves the root to setns(2) unless one is named, and the
+    /// working directory where it is; in a user namespace drops groups or fails; lets the kernel judge; and hands every
+    /// open descriptor on. Without a command it runs $SHELL or /bin/sh; without target and namespace, just the command.
+    pub literal: bool,
 }
 
 impl Request {

@@ -78,24 +78,39 @@ impl Child {
 /// # Errors
 /// None on any known kernel.
 pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    be_told_of_parents_death(supervisor, Signal::KILL)
+}
+
+/// The same with another signal, which this child may survive.
+///
+/// # Errors
+/// None on any known kernel.
+pub(crate) fn be_told_of_parents_death(supervisor: &Supervisor, signal: Signal) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
     // A parent that ended before that call sent nothing.
     if supervisor.lives() {
         return Ok(());
     }
-    process::exit_now(128 + libc::SIGKILL)
+    if signal == Signal::KILL {
+        process::exit_now(128 + libc::SIGKILL)
+    }
+    process::kill(rustix::process::getpid().as_raw_nonzero().get(), signal.as_raw())
 }
 
-/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
-/// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
-/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look into files safely.
+/// The last steps of a child: unless it inherits all, no descriptor but 0 to 2 and those in `keep` (ascending) for the
+/// program; the signals as we found them; then the program. Returns only if it could not be executed; then all
+/// descriptors are still there. Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look
+/// into files safely.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
     proc: Option<BorrowedFd<'_>>,
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
-    process::close_all_but(keep, Closing::OnExec, proc);
+    // All of ours are close-on-exec from their first moment.
+    if !program.inherits() {
+        process::close_all_but(keep, Closing::OnExec, proc);
+    }
     for &fd in keep {
         process::keep_on_exec(fd);
     }

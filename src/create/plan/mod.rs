@@ -111,6 +111,8 @@ pub enum Action {
     },
     /// Carries out a building block.
     Operate(Operation),
+    /// Mounts a procfs by a path.
+    MountProc(CString),
     /// Mounts binfmt_misc.
     MountBinfmt(TargetPath),
     /// Changes the root.
@@ -127,6 +129,8 @@ pub enum Action {
     },
     /// Changes the working directory.
     ChangeDirectory(CString),
+    /// Goes on as a child, for whom nstool waits in the new namespaces.
+    Fork,
     /// Binds a namespace to a file.
     Persist(NamespaceKind, PathBuf),
     /// Starts the command as a child of an init.

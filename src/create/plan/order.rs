@@ -16,12 +16,14 @@ impl Plan {
     /// What is asked for cannot work: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it never can, another kind if
     /// it cannot here.
     pub fn new(request: &Request, facts: &Facts) -> Result<Self> {
-        usage::check(request)?;
+        if request.in_place { usage::check_in_place(request) } else { usage::check(request) }?;
         // The map of an owner's own id is of what the process becomes before.
         let (uid, gid) = request.owner.unwrap_or((facts.users.own, facts.groups.own));
         let users = map(IdKind::User, &request.users, uid, facts)?;
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
-        credentials(request, [&users, &groups])?;
+        if !request.in_place {
+            credentials(request, [&users, &groups])?;
+        }
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
         let groups = groups.map(|map| with_writer(IdKind::Group, map, request, facts));
@@ -30,8 +32,8 @@ impl Plan {
             .flatten()
             .any(|action| matches!(action, Action::WriteMap { writer, .. } if *writer != MapWriter::Own));
         let pid = request.kinds.contains(NamespaceKind::Pid);
-        let forks = request.fork
-            || request.init
+        // Beyond being asked to, a process forks for what it cannot have or do itself.
+        let must_fork = request.init
             || pid && !request.no_fork
             || written_outside
             || request.owner.is_some()
@@ -43,12 +45,17 @@ impl Plan {
             || [request.info_fd, request.json_status_fd, request.userns_block_fd, request.sync_fd]
                 .iter()
                 .any(Option::is_some);
+        let forks = request.fork || must_fork && !request.in_place;
         let mut plan = Self { steps: Vec::new(), forks, warnings: Vec::new() };
         plan.create(request, facts)?;
         plan.user_namespace(request, setgroups, [users, groups]);
         plan.set_up(request);
         plan.finish(request);
-        plan.warnings = warnings(request, facts);
+        if request.in_place {
+            plan.put_in_place();
+        } else {
+            plan.warnings = warnings(request, facts);
+        }
         Ok(plan)
     }
 
@@ -61,7 +68,8 @@ impl Plan {
             self.push(Place::Outside, Action::MakeCgroup(cgroup.clone()));
         }
         let mut kinds = request.kinds;
-        if self.forks {
+        let child = self.forks && !request.in_place;
+        if child {
             // A time namespace takes offsets only while nobody is in it (time_namespaces(7)), as a child cloned with it
             // would be; and clone(2) has no flag for it. So we create it for our children, or the child for its own if a
             // new user namespace is to own it.
@@ -90,11 +98,11 @@ impl Plan {
         if let Some((uid, gid)) = request.owner {
             self.push(Place::Inside, Action::BecomeOwner(uid, gid));
         }
-        let place = if self.forks { Place::Outside } else { Place::Inside };
-        if self.forks || !kinds.is_empty() {
-            self.push(place, Action::Create { kinds, child: self.forks });
+        let place = if child { Place::Outside } else { Place::Inside };
+        if child || !kinds.is_empty() {
+            self.push(place, Action::Create { kinds, child });
         }
-        if let Some(cgroup) = request.cgroup.as_ref().filter(|_| self.forks) {
+        if let Some(cgroup) = request.cgroup.as_ref().filter(|_| child) {
             self.push(Place::Outside, Action::JoinCgroup(cgroup.clone()));
         }
         // Whoever writes the maps must know for whom; else it is told when all of them are there.
@@ -182,18 +190,33 @@ impl Plan {
         for operation in &request.operations {
             self.push(Place::Inside, Action::Operate(operation.clone()));
         }
-        if let Some(place) = &request.binfmt {
+        // A procfs that is mounted later would cover it.
+        let early = request.proc.is_none();
+        if let Some(place) = request.binfmt.as_ref().filter(|_| early) {
             self.push(Place::Inside, Action::MountBinfmt(place.clone()));
         }
         if let Some(root) = &request.root {
             self.push(Place::Inside, Action::ChangeRoot { pivot: root.pivot });
         }
-        if let (Some(place), Some(line)) = (&request.binfmt, &request.interpreter) {
-            let file = place.below("register");
-            self.push(Place::Inside, Action::Register { file, line: line.clone() });
+        if early {
+            self.register(request);
         }
         if let Some(directory) = &request.directory {
             self.push(Place::Inside, Action::ChangeDirectory(directory.clone()));
+        }
+        if let Some(path) = &request.proc {
+            self.push(Place::Inside, Action::MountProc(path.clone()));
+            if let Some(place) = &request.binfmt {
+                self.push(Place::Inside, Action::MountBinfmt(place.clone()));
+            }
+            self.register(request);
+        }
+    }
+
+    fn register(&mut self, request: &Request) {
+        if let (Some(place), Some(line)) = (&request.binfmt, &request.interpreter) {
+            let file = place.below("register");
+            self.push(Place::Inside, Action::Register { file, line: line.clone() });
         }
     }
 
@@ -215,7 +238,10 @@ impl Plan {
         }
         // The group first: a user who is not root may not change it.
         if let Some(gid) = request.group {
-            self.push(Place::Command, Action::SetGroup { gid, drop_groups: setgroups(request) != Some(false) });
+            self.push(
+                Place::Command,
+                Action::SetGroup { gid, drop_groups: request.in_place || setgroups(request) != Some(false) },
+            );
         }
         if let Some(user) = request.user {
             self.push(Place::Command, Action::SetUser(user));
@@ -227,6 +253,29 @@ impl Plan {
             self.push(Place::Command, Action::NoNewPrivileges);
         }
         self.push(Place::Command, Action::Exec(request.command.clone()));
+    }
+}
+
+impl Plan {
+    /// Orders the steps for a process that moves itself: before it forks, what must be so when the child is born, and what
+    /// its own children get, such as clock offsets; then what is kept, since a pid namespace begins with the child.
+    fn put_in_place(&mut self) {
+        let is_kept = |step: &Step| matches!(step.action, Action::Persist(..));
+        let comes_first = |step: &Step| {
+            let own = matches!(
+                step.action,
+                Action::BecomeOwner(..)
+                    | Action::Create { .. }
+                    | Action::CreateLater(_)
+                    | Action::OutrankMounts
+                    | Action::Offset(..)
+            );
+            own || step.place == Place::Outside && !is_kept(step)
+        };
+        let (first, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.steps).into_iter().partition(comes_first);
+        let (kept, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_kept);
+        let fork = self.forks.then_some(Step { place: Place::Inside, action: Action::Fork });
+        self.steps = first.into_iter().chain(fork).chain(kept).chain(rest).collect();
     }
 }
 

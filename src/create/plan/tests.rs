@@ -211,3 +211,47 @@ fn a_shared_parent_is_warned_of_and_groups_that_stay() {
     let kept = Request { groups: ids(Some(0), &[]), group: Some(0), ..request(&[User]) };
     assert!(warnings(&kept)[0].contains("2 supplementary groups stay"));
 }
+
+#[test]
+fn in_place_the_process_forks_only_when_asked_to_and_what_is_born_with_a_child_is_kept_then() {
+    let whole = Request {
+        in_place: true,
+        users: ids(None, &[MapSpec::Auto]),
+        groups: ids(Some(0), &[]),
+        persist: vec![(Pid, "/run/p".into())],
+        monotonic_seconds: Some(3),
+        proc: Some(c"/proc".to_owned()),
+        group: Some(0),
+        ..request(&[User, Mnt, Pid, Time])
+    };
+    let first = [
+        "i create namespaces: mnt pid time user",
+        "o write uid_map: 0 100000 65536 (with newuidmap)",
+        "i set the monotonic clock off by 3 s",
+    ];
+    let last = [
+        "o bind the pid namespace to /run/p",
+        "i deny setgroups",
+        "i write gid_map: 0 1000 1",
+        "i make all mounts private",
+        "i mount proc on /proc",
+        "c become gid 0 without supplementary groups",
+        "c exec true",
+    ];
+    assert_eq!(steps(&whole, &ordinary()), [&first[..], &last].concat());
+    let forked = Request { fork: true, ..whole };
+    assert_eq!(steps(&forked, &ordinary()), [&first[..], &["i go on as a child"], &last].concat());
+}
+
+#[test]
+fn in_place_the_owner_comes_first_and_what_takes_a_child_of_another_making_is_refused() {
+    let owned = Request { in_place: true, owner: Some((5, 60)), users: ids(None, &[MapSpec::All]), ..request(&[User]) };
+    let facts = Facts {
+        users: IdFacts { map: vec![super::super::idmap::IdRange { inner: 0, outer: 0, count: 10 }], ..root().users },
+        ..root()
+    };
+    let expected = ["i become uid 5, gid 60, to own the user namespace", "i create namespaces: user"];
+    assert_eq!(steps(&owned, &facts)[..2], expected);
+    let init = Request { init: true, ..owned };
+    assert!(Plan::new(&init, &facts).unwrap_err().to_string().contains("made with the namespaces"));
+}

@@ -64,6 +64,10 @@ const GENERAL: Section<'static> = section(
             "",
             "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them.",
         ),
+        (
+            "",
+            "Called as lsns, nsenter or unshare, by a link of that name, it takes the command line of util-linux's program and does as that does; so it does with lsns or nsenter as its first word.",
+        ),
     ],
 );
 

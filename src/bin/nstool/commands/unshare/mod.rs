@@ -2,7 +2,7 @@
 
 mod operations;
 mod request;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::io::Write as _;

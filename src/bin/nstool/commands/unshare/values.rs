@@ -20,7 +20,7 @@ impl From<OsString> for OptionalFile {
 
 /// `UID:GID`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owner(pub(super) u32, pub(super) u32);
+pub(crate) struct Owner(pub(crate) u32, pub(crate) u32);
 
 impl FromStr for Owner {
     type Err = String;
@@ -33,7 +33,7 @@ impl FromStr for Owner {
 
 /// A signal by name or number, or `none`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DeathSignal(pub(super) Option<i32>);
+pub(crate) struct DeathSignal(pub(crate) Option<i32>);
 
 impl FromStr for DeathSignal {
     type Err = String;
@@ -86,7 +86,7 @@ const SIGNALS: [(&str, i32); 31] = [
 ];
 
 /// A user by number or name.
-pub(super) fn user(text: &str) -> Result<u32, String> {
+pub(crate) fn user(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
@@ -95,7 +95,7 @@ pub(super) fn user(text: &str) -> Result<u32, String> {
 }
 
 /// A group by number or name.
-pub(super) fn group(text: &str) -> Result<u32, String> {
+pub(crate) fn group(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
@@ -103,7 +103,7 @@ pub(super) fn group(text: &str) -> Result<u32, String> {
     found.ok_or_else(|| format!("there is no group {text}"))
 }
 
-pub(super) fn setgroups(text: &str) -> Result<bool, String> {
+pub(crate) fn setgroups(text: &str) -> Result<bool, String> {
     match text {
         "allow" => Ok(true),
         "deny" => Ok(false),
@@ -111,7 +111,7 @@ pub(super) fn setgroups(text: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn propagation(text: &str) -> Result<Propagation, String> {
+pub(crate) fn propagation(text: &str) -> Result<Propagation, String> {
     let known = [Propagation::Private, Propagation::Slave, Propagation::Shared, Propagation::Unchanged];
     known.into_iter().find(|known| known.name() == text).ok_or("it takes private, slave, shared or unchanged".into())
 }
