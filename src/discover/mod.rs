@@ -9,6 +9,7 @@ mod contents;
 mod descriptors;
 mod details;
 mod facts;
+mod fd_tables;
 mod hierarchy;
 mod mount_tables;
 mod mount_users;

@@ -148,6 +148,7 @@ fn uses(scan: &mut Scan<'_>, tables: &[Table]) {
                 mount_namespace: table.place.id,
                 mount_point: mount.mount_point.clone(),
                 pid: open.pid,
+                tid: open.tid,
                 by: open.by,
             });
         }

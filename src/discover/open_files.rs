@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
 
+use super::fd_tables::{self, FdTable};
 use super::worker::{Visit, Worker};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Suspect, UsedBy};
 use crate::proc::status::Status;
-use crate::proc::{PROC_SUPER_MAGIC, mountinfo, numbers_in};
-use crate::sys::pidfd;
+use crate::proc::{PROC_SUPER_MAGIC, mountinfo};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of statfs(2).
 const CGROUP_MAGICS: [u64; 2] = [0x27_e0eb, 0x6367_7270];
@@ -40,6 +40,7 @@ pub(super) struct OpenFiles {
 pub(super) struct OnMount {
     pub(super) mount: u64,
     pub(super) pid: Pid,
+    pub(super) tid: Option<Pid>,
     pub(super) by: UsedBy,
 }
 
@@ -66,26 +67,37 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     // What cannot be read here was counted when the namespaces and descriptors of the process were.
     for (name, by) in [("cwd", UsedBy::WorkingDirectory), ("root", UsedBy::Root), ("exe", UsedBy::Executable)] {
         if let Ok(stat) = examine(worker.proc, &format!("{path}/{name}")) {
-            worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by });
+            worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid: None, by });
         }
     }
-    let Ok(directory) = worker.proc.open_at(&format!("{path}/fd"), OFlags::RDONLY | OFlags::DIRECTORY) else { return };
-    for fd in numbers_in(directory.as_fd()).unwrap_or_default() {
+    for table in fd_tables::open(worker.proc, visit).flatten() {
+        look_at(worker, visit, &table);
+    }
+}
+
+fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
+    let (pid, tid) = (visit.process.pid, table.tid);
+    for &fd in &table.numbers {
         if Some(pid) == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
-        let Ok(stat) = examine(&directory, &fd.to_string()) else { continue };
+        let Ok(stat) = examine(&table.directory, &fd.to_string()) else { continue };
         let file_type = FileType::from_raw_mode(stat.stx_mode.into());
         if matches!(file_type, FileType::Socket | FileType::Fifo) {
             continue;
         }
-        worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by: UsedBy::Descriptor(fd) });
-        match magic(worker, &directory, fd, &stat) {
-            Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, &directory, fd, &stat),
+        worker.open_files().on_mounts.push(OnMount {
+            mount: stat.stx_mnt_id,
+            pid,
+            tid,
+            by: UsedBy::Descriptor(fd),
+        });
+        match magic(worker, &table.directory, fd, &stat) {
+            Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, table, fd, &stat),
             Some(magic) if CGROUP_MAGICS.contains(&magic) && file_type == FileType::RegularFile => {
-                let Ok(path) = link(&directory, fd) else { continue };
+                let Ok(path) = link(&table.directory, fd) else { continue };
                 // Which cgroup namespace it was opened in shows nowhere.
-                suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, fd, path });
+                suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, tid, fd, path });
             }
             _ => {}
         }
@@ -123,14 +135,14 @@ fn magic(worker: &mut Worker<'_>, directory: &OwnedFd, fd: RawFd, stat: &Statx) 
 }
 
 /// Judges a file of procfs by the end of its path, `…/PID/mountinfo`.
-fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd, stat: &Statx) {
-    let Ok(path) = link(directory, fd) else { return };
-    let holder = Holder::OpenFile { pid: visit.process.pid, fd, path: path.clone() };
+fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd, stat: &Statx) {
+    let Ok(path) = link(&table.directory, fd) else { return };
+    let holder = Holder::OpenFile { pid: visit.process.pid, tid: table.tid, fd, path: path.clone() };
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let is_regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
     let net = components.iter().rposition(|component| *component == b"net");
     match (components.last(), net) {
-        (Some(&b"mountinfo"), _) if is_regular => match first_mount(visit, fd) {
+        (Some(&b"mountinfo"), _) if is_regular => match first_mount(table, fd) {
             Some(mount) => worker.open_files().mount_lists.push((mount, holder)),
             None => suspect(worker, NamespaceKind::Mnt, holder),
         },
@@ -146,8 +158,8 @@ fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: Ra
 }
 
 /// Reads the first id of an open mountinfo file, through a duplicate and without moving its position.
-fn first_mount(visit: &Visit, fd: RawFd) -> Option<u32> {
-    let file = pidfd::getfd(visit.pidfd.as_ref()?.as_fd(), fd)?.ok()?;
+fn first_mount(table: &FdTable<'_>, fd: RawFd) -> Option<u32> {
+    let file = table.duplicate(fd)?.ok()?;
     let mut start = [0u8; 4096];
     let count = rustix::io::pread(&file, &mut start, 0).ok()?;
     let line = start[..count].split(|byte| *byte == b'\n').next()?;
@@ -171,11 +183,12 @@ fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
 }
 
 /// A pidfd whose process has ended: as long as it is a zombie its namespace can still be read, afterwards nothing tells.
-pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
-    let holder = Holder::Pidfd { pid: visit.process.pid, fd };
+pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
+    let holder = Holder::Pidfd { pid: visit.process.pid, tid: table.tid, fd };
+    let directory = table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
     let zombie = || -> io::Result<Option<OwnedFd>> {
         let mut text = Vec::new();
-        worker.proc.read(visit.process.pid, &format!("fdinfo/{fd}"), &mut text)?;
+        worker.proc.read_at(&format!("{directory}/fdinfo/{fd}"), &mut text)?;
         let number = Status::new(&text).field("Pid").and_then(|pid| std::str::from_utf8(pid).ok());
         let Some(pid) = number.and_then(crate::target::parse_pid) else { return Ok(None) };
         worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY).map(Some)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::fd_tables::OwnTable;
 use super::open_files::OpenFiles;
 use super::registry::{Known, Place, Registry};
 use super::{Look, SOURCES, Scope};
@@ -59,6 +60,8 @@ pub(super) struct Visit {
     pub(super) process: Process,
     /// Pins the process; `None` where the kernel or our /proc does not allow it.
     pub(super) pidfd: Option<OwnedFd>,
+    /// Its threads with tables of descriptors of their own, where threads are looked at.
+    pub(super) own_tables: Vec<OwnTable>,
     /// It vanished; nothing of it is kept.
     pub(super) gone: bool,
     /// Why its namespaces cannot be read, where they cannot.
@@ -96,7 +99,7 @@ impl<'a> Worker<'a> {
             Some(Ok(pidfd)) => (Some(pidfd), false),
             None => (None, false),
         };
-        let mut visit = Visit { process: Process::new(pid), pidfd, gone, hidden: None };
+        let mut visit = Visit { process: Process::new(pid), pidfd, own_tables: Vec::new(), gone, hidden: None };
         for source in &SOURCES {
             if let Look::Process(look) = source.look
                 && !visit.gone

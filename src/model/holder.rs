@@ -27,6 +27,8 @@ pub enum Holder {
     Descriptor {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own; `None`: it is in the table that the process's threads share.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -34,6 +36,8 @@ pub enum Holder {
     Pidfd {
         /// The process that has the descriptor.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -41,6 +45,8 @@ pub enum Holder {
     Socket {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -67,6 +73,8 @@ pub enum Holder {
     OpenFile {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
         /// The file, as the link of the descriptor reads.
@@ -97,6 +105,8 @@ pub struct MountUse {
     pub mount_point: Vec<u8>,
     /// The process.
     pub pid: Pid,
+    /// The thread that has it in a table of descriptors of its own.
+    pub tid: Option<Pid>,
     /// What it has open.
     pub by: UsedBy,
 }

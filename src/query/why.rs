@@ -240,7 +240,8 @@ fn file_of(snapshot: &Snapshot, id: NamespaceId) -> Option<Vec<u8>> {
     }
     namespace.holders.iter().find_map(|holder| match holder {
         Holder::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{kind}").into_bytes()),
-        Holder::Descriptor { pid, fd } => Some(format!("/proc/{pid}/fd/{fd}").into_bytes()),
+        Holder::Descriptor { pid, tid: None, fd } => Some(format!("/proc/{pid}/fd/{fd}").into_bytes()),
+        Holder::Descriptor { pid, tid: Some(tid), fd } => Some(format!("/proc/{pid}/task/{tid}/fd/{fd}").into_bytes()),
         Holder::Mount { ours: true, mount_point, .. } => Some(mount_point.clone()),
         _ => None,
     })
@@ -370,7 +371,7 @@ mod tests {
                 &[Holder::Child(id(2)), Holder::Owned(id(3)), Holder::Owned(id(4))],
             ),
             namespace(NamespaceKind::User, 2, &[], &[Holder::Owned(id(3))]),
-            namespace(NamespaceKind::Net, 3, &[10], &[Holder::Descriptor { pid: 11, fd: 5 }]),
+            namespace(NamespaceKind::Net, 3, &[10], &[Holder::Descriptor { pid: 11, tid: None, fd: 5 }]),
             namespace(NamespaceKind::Uts, 4, &[10], &[]),
         ]);
         let reasons = explained(&snapshot, 1).reasons;
@@ -404,8 +405,8 @@ mod tests {
         let net = namespace(NamespaceKind::Net, 3, &[], std::slice::from_ref(&mount));
         for (mnt, release) in [
             (namespace(NamespaceKind::Mnt, 8, &[12], &[]), Some("/proc/12/ns/mnt")),
-            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, fd: 4 }]), Some("/proc/13/fd/4")),
-            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::OpenFile { pid: 14, fd: 4, path: Vec::new() }]), None),
+            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, tid: None, fd: 4 }]), Some("/proc/13/fd/4")),
+            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::OpenFile { pid: 14, tid: None, fd: 4, path: Vec::new() }]), None),
         ] {
             let snapshot = snapshot(vec![net.clone(), mnt]);
             let reasons = explained(&snapshot, 3).reasons;
@@ -425,7 +426,7 @@ mod tests {
     fn what_cannot_be_told_is_possible_for_its_kind_alone() {
         let mut snapshot =
             snapshot(vec![namespace(NamespaceKind::Pid, 5, &[], &[]), namespace(NamespaceKind::Net, 6, &[], &[])]);
-        snapshot.suspects = vec![Suspect { kind: NamespaceKind::Pid, holder: Holder::Pidfd { pid: 9, fd: 3 } }];
+        snapshot.suspects = vec![Suspect { kind: NamespaceKind::Pid, holder: Holder::Pidfd { pid: 9, tid: None, fd: 3 } }];
         let explanation = explained(&snapshot, 5);
         assert!(!explanation.is_explained());
         assert_eq!((explanation.possible.len(), explanation.pids()), (1, vec![9]));

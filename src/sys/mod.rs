@@ -7,6 +7,7 @@
 pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod handle;
+pub(crate) mod kcmp;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;

@@ -121,7 +121,8 @@ fn scope(kind: Option<NamespaceKind>) -> Scope {
 /// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
 /// close-on-exec flag, and counts.
 pub(super) fn opened_by_us(holder: &Holder) -> bool {
-    let (Holder::Descriptor { pid, fd } | Holder::Pidfd { pid, fd } | Holder::OpenFile { pid, fd, .. }) = holder else {
+    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) = holder
+    else {
         return false;
     };
     *pid == std::process::id() as Pid

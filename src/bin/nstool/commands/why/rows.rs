@@ -165,11 +165,11 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         Holder::Thread { pid, tid } => format!("thread {tid} of process {pid}"),
         Holder::ForChildren { pid, tid: None } => format!("future children of process {pid}"),
         Holder::ForChildren { pid, tid: Some(tid) } => format!("future children of thread {tid} of process {pid}"),
-        Holder::Descriptor { pid, fd } => format!("descriptor {fd} of process {pid}"),
-        Holder::Pidfd { pid, fd } => format!("pidfd {fd} of process {pid}"),
-        Holder::Socket { pid, fd } => format!("socket {fd} of process {pid}"),
-        Holder::OpenFile { pid, fd, path } => {
-            return [format!("descriptor {fd} of process {pid}: ").as_bytes(), path].concat();
+        Holder::Descriptor { pid, tid, fd } => format!("descriptor {fd} of {}", whose(*pid, *tid)),
+        Holder::Pidfd { pid, tid, fd } => format!("pidfd {fd} of {}", whose(*pid, *tid)),
+        Holder::Socket { pid, tid, fd } => format!("socket {fd} of {}", whose(*pid, *tid)),
+        Holder::OpenFile { pid, tid, fd, path } => {
+            return [format!("descriptor {fd} of {}: ", whose(*pid, *tid)).as_bytes(), path].concat();
         }
         Holder::Mount { ours, mount_namespace, mount_point } => {
             return mount(b"bind mount ", mount_point, *ours, mount_namespace);
@@ -182,6 +182,11 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         other => format!("{other:?}"),
     };
     text.into_bytes()
+}
+
+/// Words whose table of descriptors it is.
+fn whose(pid: Pid, tid: Option<Pid>) -> String {
+    tid.map_or_else(|| format!("process {pid}"), |tid| format!("thread {tid} of process {pid}"))
 }
 
 fn mount(what: &[u8], mount_point: &[u8], ours: bool, namespace: &NamespaceId) -> Vec<u8> {
@@ -197,7 +202,7 @@ fn use_text(user: &MountUse) -> Vec<u8> {
         UsedBy::Descriptor(fd) => format!("descriptor {fd}"),
         other => format!("{other:?}"),
     };
-    [user.mount_point.as_slice(), format!(": {by} of process {}", user.pid).as_bytes()].concat()
+    [user.mount_point.as_slice(), format!(": {by} of {}", whose(user.pid, user.tid)).as_bytes()].concat()
 }
 
 /// Returns the command that releases a holder, where one does.
@@ -280,11 +285,11 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
         Cause::Holder(holder) => match holder {
             Holder::Thread { pid, tid } => json!({ "kind": "thread", "pid": pid, "tid": tid }),
             Holder::ForChildren { pid, tid } => json!({ "kind": "for_children", "pid": pid, "tid": tid }),
-            Holder::Descriptor { pid, fd } => json!({ "kind": "descriptor", "pid": pid, "fd": fd }),
-            Holder::Pidfd { pid, fd } => json!({ "kind": "pidfd", "pid": pid, "fd": fd }),
-            Holder::Socket { pid, fd } => json!({ "kind": "socket", "pid": pid, "fd": fd }),
-            Holder::OpenFile { pid, fd, path } => {
-                json!({ "kind": "open_file", "pid": pid, "fd": fd, "path": String::from_utf8_lossy(path) })
+            Holder::Descriptor { pid, tid, fd } => json!({ "kind": "descriptor", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Pidfd { pid, tid, fd } => json!({ "kind": "pidfd", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Socket { pid, tid, fd } => json!({ "kind": "socket", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::OpenFile { pid, tid, fd, path } => {
+                json!({ "kind": "open_file", "pid": pid, "tid": tid, "fd": fd, "path": String::from_utf8_lossy(path) })
             }
             Holder::Mount { ours, mount_namespace, mount_point } => {
                 place("bind_mount", ours, mount_namespace, mount_point)
@@ -317,7 +322,7 @@ fn use_json(user: &MountUse, snapshot: &Snapshot) -> Json {
         _ => ("", None),
     };
     json!({
-        "kind": by, "pid": user.pid, "fd": fd, "mount_point": String::from_utf8_lossy(&user.mount_point),
+        "kind": by, "pid": user.pid, "tid": user.tid, "fd": fd, "mount_point": String::from_utf8_lossy(&user.mount_point),
         "command": command_json(snapshot, user.pid), "release": format!("kill {}", user.pid),
     })
 }
