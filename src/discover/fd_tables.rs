@@ -12,19 +12,6 @@ use crate::model::{Subject, Why};
 use crate::proc::{Proc, numbers_in};
 use crate::sys::{kcmp, pidfd};
 
-/// A thread with a table of its own.
-pub(super) struct OwnTable {
-    tid: Pid,
-    /// Of the thread (since Linux 6.9).
-    pidfd: Option<OwnedFd>,
-}
-
-impl OwnTable {
-    fn of(tid: Pid) -> Self {
-        Self { tid, pidfd: pidfd::open_thread(tid).and_then(Result::ok) }
-    }
-}
-
 /// One table of descriptors, open to be read.
 pub(super) struct FdTable<'a> {
     /// Whose it is, where it is not the process's.
@@ -33,13 +20,23 @@ pub(super) struct FdTable<'a> {
     pub(super) directory: OwnedFd,
     /// The descriptors in it.
     pub(super) numbers: Vec<RawFd>,
-    pidfd: Option<BorrowedFd<'a>>,
+    pidfd: Option<Handle<'a>>,
+}
+
+/// A pidfd of whoever has the table; of a thread alone only since Linux 6.9.
+enum Handle<'a> {
+    Process(BorrowedFd<'a>),
+    Thread(OwnedFd),
 }
 
 impl FdTable<'_> {
     /// Duplicates a descriptor of the table into ours; `None` where the kernel or our /proc does not allow it.
     pub(super) fn duplicate(&self, fd: RawFd) -> Option<io::Result<OwnedFd>> {
-        pidfd::getfd(self.pidfd?, fd)
+        let pidfd = match self.pidfd.as_ref()? {
+            Handle::Process(pidfd) => *pidfd,
+            Handle::Thread(pidfd) => pidfd.as_fd(),
+        };
+        pidfd::getfd(pidfd, fd)
     }
 }
 
@@ -50,10 +47,12 @@ pub(super) fn open<'a>(proc: &'a Proc, visit: &'a Visit) -> impl Iterator<Item =
         let numbers = numbers_in(directory.as_fd())?;
         Ok(FdTable { tid, directory, numbers, pidfd })
     };
-    let shared = open(None, format!("{}/fd", visit.process.proc_path()), visit.pidfd.as_ref().map(AsFd::as_fd));
-    let own = visit.own_tables.iter().map(move |table| {
-        let path = format!("{}/task/{}/fd", visit.process.pid, table.tid);
-        open(Some(table.tid), path, table.pidfd.as_ref().map(AsFd::as_fd))
+    let pidfd = visit.pidfd.as_ref().map(|pidfd| Handle::Process(pidfd.as_fd()));
+    let shared = open(None, format!("{}/fd", visit.process.proc_path()), pidfd);
+    let own = visit.own_tables.iter().map(move |tid| {
+        // One at a time, for a process can have more threads than we may have descriptors.
+        let pidfd = pidfd::open_thread(*tid).and_then(Result::ok).map(Handle::Thread);
+        open(Some(*tid), format!("{}/task/{tid}/fd", visit.process.pid), pidfd)
     });
     std::iter::once(shared).chain(own)
 }
@@ -89,10 +88,10 @@ pub(super) fn find(worker: &mut Worker<'_>, visit: &mut Visit, tids: &[Pid]) {
             (None, Ok(_)) => {}
             (None, Err(place)) => {
                 distinct.insert(place, tid);
-                visit.own_tables.push(OwnTable::of(tid));
+                visit.own_tables.push(tid);
             }
             // One of the two ended meanwhile; if it was not this one, its table must be looked at.
-            (Some(Why::Failed(libc::ESRCH)), _) => visit.own_tables.push(OwnTable::of(tid)),
+            (Some(Why::Failed(libc::ESRCH)), _) => visit.own_tables.push(tid),
             (Some(why), _) => return worker.hide(Subject::ThreadDescriptors, why),
         }
     }

@@ -22,6 +22,7 @@ mod processes;
 mod reach;
 mod registry;
 mod scope;
+mod seek;
 mod sockets;
 mod threads;
 mod worker;
@@ -58,14 +59,17 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 11] = [
+static SOURCES: [Source; 13] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
     Source { wanted: |_| true, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
     Source { wanted: |scope| scope.rare_holders, look: Look::Process(open_files::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
-    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::look) },
+    Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(seek::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
+    // Again, for what was met since.
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
     Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
@@ -93,6 +97,8 @@ struct Scan<'a> {
     net_ids: HashMap<usize, Observed<crate::model::NetId>>,
     /// Namespaces that ended during the scan, by the registry's index.
     ended: HashSet<usize>,
+    /// The namespace that was sought is not there, for sure.
+    absent: bool,
 }
 
 /// What a scan stands on.
@@ -158,6 +164,7 @@ impl<'a> Scan<'a> {
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
             ended: HashSet::new(),
+            absent: false,
         })
     }
 
@@ -199,7 +206,14 @@ impl<'a> Scan<'a> {
         let mut suspects = self.open_files.suspects;
         suspects.sort_unstable();
         self.mount_uses.sort_unstable();
-        Snapshot { namespaces, processes: self.processes, hidden: self.hidden, suspects, mount_uses: self.mount_uses }
+        Snapshot {
+            namespaces,
+            processes: self.processes,
+            hidden: self.hidden,
+            suspects,
+            mount_uses: self.mount_uses,
+            absent: self.absent,
+        }
     }
 }
 

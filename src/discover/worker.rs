@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::fd_tables::OwnTable;
 use super::open_files::OpenFiles;
 use super::registry::{Known, Place, Registry};
 use super::{Look, SOURCES, Scope};
@@ -61,7 +60,7 @@ pub(super) struct Visit {
     /// Pins the process; `None` where the kernel or our /proc does not allow it.
     pub(super) pidfd: Option<OwnedFd>,
     /// Its threads with tables of descriptors of their own, where threads are looked at.
-    pub(super) own_tables: Vec<OwnTable>,
+    pub(super) own_tables: Vec<Pid>,
     /// It vanished; nothing of it is kept.
     pub(super) gone: bool,
     /// Why its namespaces cannot be read, where they cannot.

@@ -1,32 +1,38 @@
 //! Finding a namespace by its inode: at processes, threads, descriptors, bind mounts, and among the owners and parents
-//! of what is found there.
+//! of what is found there, and last by the kernel's ids.
 //!
 //! The cheap places come first. Every match is opened and its inode read again from the descriptor, so a place that
 //! changes meanwhile is passed over and never mistaken.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 
+use super::by_handle::{self, Wanted};
 use super::namespace::PinnedNamespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::proc::{Proc, mountinfo, numbers_in};
-use crate::sys::nsfs::NSFS_MAGIC;
+use crate::sys::nsfs::{self, NSFS_MAGIC};
+
+/// How many handles are tried: some seconds' worth at most.
+const TRIES: u64 = 4_000_000;
 
 /// Finds the namespace with inode `ino`, which must be of `kind` if that is told.
 pub(super) fn find(ino: u64, kind: Option<NamespaceKind>) -> Result<PinnedNamespace> {
     let proc = Proc::open()?;
     let pids = proc.pids()?;
-    let mut search = Search { proc: &proc, ino, kind, hidden: 0 };
+    let mut search = Search { proc: &proc, ino, kind, hidden: 0, highest: Cell::new(0) };
     search
         .at_processes(&pids)
         .or_else(|| search.at_threads(&pids))
         .or_else(|| search.at_descriptors(&pids))
         .or_else(|| search.at_bind_mounts(&pids))
         .or_else(|| search.above(&pids))
+        .or_else(|| search.by_handle())
         .ok_or_else(|| search.not_found())
 }
 
@@ -36,6 +42,8 @@ struct Search<'a> {
     kind: Option<NamespaceKind>,
     /// How many processes refused to show their namespaces.
     hidden: usize,
+    /// The highest of the kernel's ids among the namespaces that were opened.
+    highest: Cell<u64>,
 }
 
 impl Search<'_> {
@@ -163,12 +171,22 @@ impl Search<'_> {
             if self.is_it(&namespace) {
                 return Some(namespace);
             }
+            if let Some(Ok(id)) = nsfs::unique_id(namespace.as_fd()) {
+                self.highest.set(self.highest.get().max(id));
+            }
             if seen.insert(namespace.id()) {
                 waiting.extend(namespace.owner());
                 waiting.extend(namespace.parent());
             }
         }
         None
+    }
+
+    /// Tries the kernel's ids: what keeps a namespace need not lead to it.
+    fn by_handle(&self) -> Option<PinnedNamespace> {
+        let wanted = Wanted { ino: self.ino, kind: self.kind };
+        let found = by_handle::find(&[wanted], self.highest.get(), TRIES);
+        found.namespaces.into_iter().find_map(|(_, fd, _)| self.accept(fd))
     }
 
     fn not_found(&self) -> Error {
