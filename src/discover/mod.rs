@@ -29,7 +29,8 @@ mod worker;
 
 pub use mount_tables::MountTables;
 pub use mount_users::{How, Use, Uses};
-pub use place::{Located, locate, root_of_namespace};
+pub use place::{Located, locate};
+pub use reach::root_of_namespace;
 pub use scope::{Commands, Scope};
 
 use std::collections::{HashMap, HashSet};

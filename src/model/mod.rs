@@ -10,7 +10,7 @@ mod observed;
 mod process;
 mod snapshot;
 
-pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, UserSettings};
+pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, NamespaceLimit, UserSettings};
 pub use facts::{Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts};
 pub use hidden::{Hidden, Subject};
 pub use holder::{Holder, HolderKind, MountUse, Suspect, UsedBy};
