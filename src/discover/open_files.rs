@@ -1,8 +1,8 @@
 //! Open files that hold a namespace without being its file, and whatever a process has open on mounts of others.
 //!
 //! Measured on Linux 6.18: an open `/proc/PID/mountinfo` keeps the mount namespace it shows, a file below `/proc/PID/net`
-//! the network namespace, a file of a control group the cgroup namespace of whoever opened it, a directory or file of an
-//! ended process below `/proc` its pid namespace. A file that is open on a mount, a working directory or a root keeps the
+//! the network namespace, a file of a control group the cgroup namespace of whoever opened it, whatever lies below the
+//! directory of a process in `/proc` its pid namespace, also when it has ended. A file that is open on a mount, a working directory or a root keeps the
 //! mount and its device busy, but not the mount namespace.
 
 use std::io;
@@ -141,6 +141,7 @@ fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: Ra
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let is_regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
     let net = components.iter().rposition(|component| *component == b"net");
+    of_a_process(worker, &holder, stat);
     match (components.last(), net) {
         (Some(&b"mountinfo"), _) if is_regular => match first_mount(table, fd) {
             Some(mount) => worker.open_files().mount_lists.push((mount, holder)),
@@ -152,7 +153,6 @@ fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: Ra
             let name = components[net + 1..].join(&b'/');
             worker.open_files().net_files.push(NetFile { name, ino: stat.stx_ino, holder });
         }
-        _ if is_of_an_ended_process(worker, &components) => suspect(worker, NamespaceKind::Pid, holder),
         _ => {}
     }
 }
@@ -166,14 +166,36 @@ fn first_mount(table: &FdTable<'_>, fd: RawFd) -> Option<u32> {
     mountinfo::parse_line(line).map(|mount| mount.id)
 }
 
-/// Tells whether a path of procfs leads through the directory of a process that is no more. Its open files still hold
-/// its number, and with it the pid namespace; which one, nothing tells any more.
-fn is_of_an_ended_process(worker: &Worker<'_>, components: &[&[u8]]) -> bool {
-    let pid = components.iter().find_map(|component| crate::target::parse_pid(std::str::from_utf8(component).ok()?));
-    pid.is_some_and(|pid| {
-        let there = rustix::fs::statat(worker.proc, pid.to_string(), AtFlags::empty());
-        matches!(there, Err(rustix::io::Errno::NOENT))
-    })
+/// Everything below the directory of a process keeps the process's number, and with it the pid namespace of that number.
+/// Which one can be told while the process is there, and by the numbers of our own procfs alone.
+fn of_a_process(worker: &mut Worker<'_>, holder: &Holder, stat: &Statx) {
+    let Holder::OpenFile { path, .. } = holder else { return };
+    if !worker.kinds.contains(NamespaceKind::Pid) {
+        return;
+    }
+    let below = path.strip_prefix(b"/proc/").unwrap_or(path);
+    let mut components = below.split(|byte| *byte == b'/');
+    let pid = components.find_map(|component| {
+        let number = component.strip_suffix(b" (deleted)").unwrap_or(component);
+        crate::target::parse_pid(std::str::from_utf8(number).ok()?)
+    });
+    let Some(pid) = pid else { return };
+    // The kernel marks what belongs to an ended process, even if another has its number by now.
+    let lives = !path.ends_with(b" (deleted)");
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    let namespace = (lives && worker.proc_device == Some(device))
+        .then(|| worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY))
+        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+    match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Pid)) {
+        // Our own is kept by ourselves, and such files are open everywhere.
+        Ok(place) if worker.own_pid_namespace == Some(place.id.ino) => {}
+        Ok(place) => worker.hold(place, holder.clone()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) || error.raw_os_error() == Some(libc::ESRCH) => {
+            suspect(worker, NamespaceKind::Pid, holder.clone());
+        }
+        // That process is counted as hidden.
+        Err(_) => {}
+    }
 }
 
 fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {

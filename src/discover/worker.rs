@@ -34,6 +34,8 @@ pub(super) struct Worker<'a> {
     pub(super) inherited: &'a HashSet<RawFd>,
     /// The inode of our own pid namespace, of which our /proc must be.
     pub(super) own_pid_namespace: Option<u64>,
+    /// The device of our procfs, if it shows our own pid namespace.
+    pub(super) proc_device: Option<u64>,
     /// The device of pidfds, where the kernel gives them one of their own (since Linux 6.9).
     pub(super) pidfd_device: Option<u64>,
     /// Space that is used again for every process.
@@ -83,6 +85,7 @@ impl<'a> Worker<'a> {
             me: proc.own_pid(),
             inherited,
             own_pid_namespace: rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino),
+            proc_device: rustix::fs::fstat(proc).ok().filter(|_| proc.is_of_our_pid_namespace()).map(|stat| stat.st_dev),
             pidfd_device,
             buffer: Vec::with_capacity(4096),
             magics: HashMap::new(),
