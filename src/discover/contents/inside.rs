@@ -13,6 +13,9 @@ use crate::proc::{Proc, read_to_end};
 use crate::sys::child;
 use crate::target::PinnedNamespace;
 
+/// Makes a descriptor that belongs to the namespace of whoever calls it.
+type Make = fn() -> rustix::io::Result<OwnedFd>;
+
 /// A namespace to be asked from inside.
 pub(super) struct Inside<'a> {
     pub(super) namespace: &'a PinnedNamespace,
@@ -37,10 +40,10 @@ impl Inside<'_> {
         )
     }
 
-    /// Opens what belongs to the namespace that it was made in; `make` neither allocates nor locks, for it may run in a
-    /// forked child.
-    pub(super) fn open(&self, make: fn() -> rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {
-        self.ask(|| Ok(make()?), |namespaces| child::open_within(namespaces, make))
+    /// Opens what belongs to the namespace that it was made in. `in_child` does the same in a forked child, where it may
+    /// change more than the namespace joined, but neither allocate nor lock.
+    pub(super) fn open(&self, make: Make, in_child: Make) -> io::Result<OwnedFd> {
+        self.ask(|| Ok(make()?), |namespaces| child::open_within(namespaces, in_child))
     }
 
     fn ask<T: Send>(

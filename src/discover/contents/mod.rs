@@ -85,7 +85,7 @@ fn ipc(inside: &Inside<'_>) -> io::Result<IpcObjects> {
 
 /// Lists the POSIX message queues.
 fn posix_queues(inside: &Inside<'_>) -> io::Result<Vec<Vec<u8>>> {
-    let directory = inside.open(mount_queues)?;
+    let directory = inside.open(mount_queues, mount_queues_in_child)?;
     let mut space = Vec::with_capacity(16 * 1024);
     let mut entries = RawDir::new(directory, space.spare_capacity_mut());
     let mut names = Vec::new();
@@ -97,6 +97,14 @@ fn posix_queues(inside: &Inside<'_>) -> io::Result<Vec<Vec<u8>>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whoever has joined a user namespace of their own may mount only in a mount namespace that belongs to it
+/// (mount_namespaces(7)), so the child takes one, which ends with it.
+fn mount_queues_in_child() -> rustix::io::Result<OwnedFd> {
+    let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
+    unshared.map_err(|errno| rustix::io::Errno::from_raw_os_error(errno as i32))?;
+    mount_queues()
 }
 
 /// Mounts the message queues of the namespace that we are in, attached nowhere (since Linux 5.2).
@@ -143,7 +151,7 @@ fn summary(table: &MountTable) -> MountSummary {
 
 /// Lists the interfaces through a socket that was made inside.
 fn interfaces(inside: &Inside<'_>) -> io::Result<Vec<Interface>> {
-    netlink::Route::over(inside.open(netlink::socket)?).interfaces()
+    netlink::Route::over(inside.open(netlink::socket, netlink::socket)?).interfaces()
 }
 
 fn listeners(inside: &Inside<'_>) -> io::Result<Vec<Listener>> {
