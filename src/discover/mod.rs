@@ -11,6 +11,7 @@ mod details;
 mod facts;
 mod fd_tables;
 mod hierarchy;
+mod inside;
 mod mount_tables;
 mod mount_users;
 mod mounted;

@@ -86,12 +86,7 @@ fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
         if matches!(file_type, FileType::Socket | FileType::Fifo) {
             continue;
         }
-        worker.open_files().on_mounts.push(OnMount {
-            mount: stat.stx_mnt_id,
-            pid,
-            tid,
-            by: UsedBy::Descriptor(fd),
-        });
+        worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid, by: UsedBy::Descriptor(fd) });
         match magic(worker, &table.directory, fd, &stat) {
             Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, table, fd, &stat),
             Some(magic) if CGROUP_MAGICS.contains(&magic) && file_type == FileType::RegularFile => {
@@ -207,7 +202,8 @@ fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
 /// A pidfd whose process has ended: as long as it is a zombie its namespace can still be read, afterwards nothing tells.
 pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
     let holder = Holder::Pidfd { pid: visit.process.pid, tid: table.tid, fd };
-    let directory = table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
+    let directory =
+        table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
     let zombie = || -> io::Result<Option<OwnedFd>> {
         let mut text = Vec::new();
         worker.proc.read_at(&format!("{directory}/fdinfo/{fd}"), &mut text)?;

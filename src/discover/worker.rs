@@ -85,7 +85,10 @@ impl<'a> Worker<'a> {
             me: proc.own_pid(),
             inherited,
             own_pid_namespace: rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino),
-            proc_device: rustix::fs::fstat(proc).ok().filter(|_| proc.is_of_our_pid_namespace()).map(|stat| stat.st_dev),
+            proc_device: rustix::fs::fstat(proc)
+                .ok()
+                .filter(|_| proc.is_of_our_pid_namespace())
+                .map(|stat| stat.st_dev),
             pidfd_device,
             buffer: Vec::with_capacity(4096),
             magics: HashMap::new(),

@@ -254,8 +254,10 @@ pub struct Kept {
     pub link: NamespaceLink,
     /// The namespace, where it could be read.
     pub namespace: Observed<NamespaceId>,
-    /// Whether it goes away when this process ends.
+    /// Whether it goes away when this process ends, as far as was seen.
     pub alone: bool,
+    /// Whether something that was seen holds some namespace of its kind without the kernel telling which.
+    pub suspected: bool,
     /// How many other processes are in it.
     pub other_members: usize,
     /// How many other holders it has that would stay.
@@ -280,6 +282,7 @@ pub fn kept_by(snapshot: &Snapshot, pid: Pid, ignore: &dyn Fn(&Holder) -> bool) 
             link,
             namespace: id,
             alone: namespace.is_some_and(|namespace| alone.goes(namespace)),
+            suspected: alone.is_suspected(link.kind()),
             other_members: namespace
                 .map_or(0, |namespace| namespace.members.iter().filter(|other| **other != pid).count()),
             other_holders: namespace.map_or(0, |namespace| alone.others(namespace)),
@@ -320,6 +323,11 @@ impl Alone<'_> {
             other => other.pid() != Some(self.pid),
         };
         holders.filter(stays).count()
+    }
+
+    fn is_suspected(&self, kind: NamespaceKind) -> bool {
+        let suspects = self.snapshot.suspects().iter().filter(|suspect| suspect.kind == kind);
+        suspects.into_iter().any(|suspect| suspect.holder.pid() != Some(self.pid) && !(self.ignore)(&suspect.holder))
     }
 
     fn goes_by_id(&mut self, id: NamespaceId) -> bool {
@@ -405,8 +413,19 @@ mod tests {
         let net = namespace(NamespaceKind::Net, 3, &[], std::slice::from_ref(&mount));
         for (mnt, release) in [
             (namespace(NamespaceKind::Mnt, 8, &[12], &[]), Some("/proc/12/ns/mnt")),
-            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, tid: None, fd: 4 }]), Some("/proc/13/fd/4")),
-            (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::OpenFile { pid: 14, tid: None, fd: 4, path: Vec::new() }]), None),
+            (
+                namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, tid: None, fd: 4 }]),
+                Some("/proc/13/fd/4"),
+            ),
+            (
+                namespace(
+                    NamespaceKind::Mnt,
+                    8,
+                    &[],
+                    &[Holder::OpenFile { pid: 14, tid: None, fd: 4, path: Vec::new() }],
+                ),
+                None,
+            ),
         ] {
             let snapshot = snapshot(vec![net.clone(), mnt]);
             let reasons = explained(&snapshot, 3).reasons;
@@ -426,7 +445,8 @@ mod tests {
     fn what_cannot_be_told_is_possible_for_its_kind_alone() {
         let mut snapshot =
             snapshot(vec![namespace(NamespaceKind::Pid, 5, &[], &[]), namespace(NamespaceKind::Net, 6, &[], &[])]);
-        snapshot.suspects = vec![Suspect { kind: NamespaceKind::Pid, holder: Holder::Pidfd { pid: 9, tid: None, fd: 3 } }];
+        snapshot.suspects =
+            vec![Suspect { kind: NamespaceKind::Pid, holder: Holder::Pidfd { pid: 9, tid: None, fd: 3 } }];
         let explanation = explained(&snapshot, 5);
         assert!(!explanation.is_explained());
         assert_eq!((explanation.possible.len(), explanation.pids()), (1, vec![9]));

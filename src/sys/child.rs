@@ -132,12 +132,7 @@ fn report(
 }
 
 /// Reads one file and writes what it reads. An error is one of writing.
-fn pass_on(
-    directory: BorrowedFd<'_>,
-    file: &CStr,
-    buffer: &mut [u8],
-    pipe: BorrowedFd<'_>,
-) -> rustix::io::Result<()> {
+fn pass_on(directory: BorrowedFd<'_>, file: &CStr, buffer: &mut [u8], pipe: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let file = match rustix::fs::openat(directory, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return write_part(pipe, Err(errno)),

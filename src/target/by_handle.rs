@@ -81,7 +81,9 @@ fn handles_are_made_so() -> bool {
     let check = || -> io::Result<bool> {
         let own = std::fs::File::open("/proc/self/ns/uts")?;
         let ino = std::os::unix::fs::MetadataExt::ino(&own.metadata()?);
-        let (Some(id), Some(handle)) = (nsfs::unique_id(own.as_fd()), Handle::of(own.as_fd())) else { return Ok(false) };
+        let (Some(id), Some(handle)) = (nsfs::unique_id(own.as_fd()), Handle::of(own.as_fd())) else {
+            return Ok(false);
+        };
         Ok(handle? == Handle::compose(id?, NamespaceKind::Uts, ino as u32))
     };
     check().unwrap_or(false)
@@ -96,7 +98,8 @@ mod tests {
         if !handles_are_made_so() {
             return;
         }
-        let ino = |kind| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(format!("/proc/self/ns/{kind}")).unwrap());
+        let ino =
+            |kind| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(format!("/proc/self/ns/{kind}")).unwrap());
         let id = |kind| {
             let file = std::fs::File::open(format!("/proc/self/ns/{kind}")).unwrap();
             nsfs::unique_id(file.as_fd()).unwrap().unwrap()

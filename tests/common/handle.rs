@@ -66,7 +66,6 @@ impl Handle {
 /// Gives the calling thread a table of descriptors of its own that has only those below `first` (close_range(2)).
 pub fn keep_descriptors_below(first: libc::c_uint) {
     // SAFETY: the call takes integers; what it leaves out of the new table stays open in the one the other threads share.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }

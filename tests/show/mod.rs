@@ -295,8 +295,7 @@ fn an_ordinary_user_sees_into_namespaces_of_their_own() {
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let script = "hostname mine && ip link set lo up && mount -t tmpfs t /mnt && mount --make-shared /mnt && \
                   mkdir /mnt/q && mount -t mqueue m /mnt/q && touch /mnt/q/jobs && echo && exec sleep infinity";
-    let unshare =
-        ["unshare", "--user", "--map-root-user", "--uts", "--ipc", "--net", "--mount", "--cgroup", "--time"];
+    let unshare = ["unshare", "--user", "--map-root-user", "--uts", "--ipc", "--net", "--mount", "--cgroup", "--time"];
     let wrapper = [&nobody[..], &unshare, &["--monotonic", "77"]].concat();
     let inner = Helper::shell(&wrapper, script);
     let listener = {

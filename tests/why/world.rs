@@ -78,25 +78,22 @@ pub fn cgroup_mount() -> Option<String> {
 
 /// Returns the ways that keep a namespace of this kind.
 pub fn ways(kind: NamespaceKind) -> Vec<Way> {
-    let mut ways =
-        vec![Way::FirstMember, Way::Descriptor, Way::PathDescriptor, Way::ThreadDescriptor, Way::BindMount];
+    let mut ways = vec![Way::FirstMember, Way::Descriptor, Way::PathDescriptor, Way::ThreadDescriptor, Way::BindMount];
     if kind != NamespaceKind::Mnt {
         // The file of a mount namespace cannot be mounted in a younger one (mount_namespaces(7)).
         ways.extend([Way::DetachedMount, Way::MountElsewhere, Way::MountBuried]);
     }
     ways.extend_from_slice(match kind {
-        NamespaceKind::Pid => {
-            &[
-                Way::ForChildren,
-                Way::ThreadForChildren,
-                Way::Procfs,
-                Way::Pidfd,
-                Way::ProcFile,
-                Way::NetFile,
-                Way::MountsFile,
-                Way::Child,
-            ][..]
-        }
+        NamespaceKind::Pid => &[
+            Way::ForChildren,
+            Way::ThreadForChildren,
+            Way::Procfs,
+            Way::Pidfd,
+            Way::ProcFile,
+            Way::NetFile,
+            Way::MountsFile,
+            Way::Child,
+        ][..],
         NamespaceKind::User => &[Way::Member, Way::Zombie, Way::Child, Way::Owned],
         NamespaceKind::Time => &[Way::Member],
         NamespaceKind::Mnt => &[Way::Member, Way::Thread, Way::MountInfo, Way::MountsFile],

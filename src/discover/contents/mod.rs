@@ -1,8 +1,6 @@
 //! What a namespace contains, read through the kernel's own files: from outside where that works, else from a thread, or
 //! for user and time namespaces a short-lived child, that joins it. Nothing is changed.
 
-mod inside;
-
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
-use self::inside::Inside;
+use super::inside::Inside;
 use super::mount_tables::Job;
 use crate::error::Result;
 use crate::id::{NamespaceId, Pid};
@@ -72,8 +70,7 @@ fn names(inside: &Inside<'_>) -> io::Result<Names> {
 }
 
 fn ipc(inside: &Inside<'_>) -> io::Result<IpcObjects> {
-    let [shared_memory, semaphores, message_queues] =
-        inside.read([c"sysvipc/shm", c"sysvipc/sem", c"sysvipc/msg"])?;
+    let [shared_memory, semaphores, message_queues] = inside.read([c"sysvipc/shm", c"sysvipc/sem", c"sysvipc/msg"])?;
     let objects = |text: Option<Vec<u8>>| text.map(|text| net::sysv_objects(&text)).ok_or_else(missing);
     Ok(IpcObjects {
         shared_memory: objects(shared_memory)?,
@@ -155,8 +152,7 @@ fn interfaces(inside: &Inside<'_>) -> io::Result<Vec<Interface>> {
 }
 
 fn listeners(inside: &Inside<'_>) -> io::Result<Vec<Listener>> {
-    let files =
-        [c"thread-self/net/tcp", c"thread-self/net/tcp6", c"thread-self/net/udp", c"thread-self/net/udp6"];
+    let files = [c"thread-self/net/tcp", c"thread-self/net/tcp6", c"thread-self/net/udp", c"thread-self/net/udp6"];
     // Without IPv6 two of them are missing.
     let texts = inside.read(files)?.map(Option::unwrap_or_default);
     let protocols = ["tcp", "tcp", "udp", "udp"];
@@ -201,8 +197,7 @@ const USER_LIMITS: [(&str, &CStr); 8] = [
 
 fn user(inside: &Inside<'_>, snapshot: &Snapshot, members: &[Pid]) -> io::Result<UserSettings> {
     let [cgroup, ipc, mnt, net, pid, time, user, uts] = USER_LIMITS.map(|(_, file)| file);
-    let files =
-        [c"self/uid_map", c"self/gid_map", c"self/setgroups", cgroup, ipc, mnt, net, pid, time, user, uts];
+    let files = [c"self/uid_map", c"self/gid_map", c"self/setgroups", cgroup, ipc, mnt, net, pid, time, user, uts];
     let mut read = match inside.read(files) {
         Ok(read) => Vec::from(read).into_iter(),
         // Without the right to join it, a process that lives there still tells its maps.

@@ -1,6 +1,8 @@
 //! What a namespace contains, as entries of its page.
 
-use nstool::model::{Contents, Interface, IpcObjects, Listener, MountSummary, NamespaceLimit, NetId, Observed, UserSettings};
+use nstool::model::{
+    Contents, Interface, IpcObjects, Listener, MountSummary, NamespaceLimit, NetId, Observed, UserSettings,
+};
 use serde_json::{Value as Json, json};
 
 use super::process::{clock_lines, clocks_json, map_json, map_lines};
@@ -118,7 +120,12 @@ fn user(page: &mut Page, settings: &UserSettings) {
         format!("{most} {name} namespaces; {seen} seen, of all users").into_bytes()
     };
     let of_each = |number: fn(&NamespaceLimit) -> Json| -> Json {
-        settings.limits.iter().map(|limit| (limit.name.to_owned(), number(limit))).collect::<serde_json::Map<_, _>>().into()
+        settings
+            .limits
+            .iter()
+            .map(|limit| (limit.name.to_owned(), number(limit)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let lines = settings.limits.iter().map(line).collect();
     page.entry("each user may have", lines, "limits", of_each(|limit| json!(limit.most)));

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
 
 fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
     let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
-    snapshot.describe(explanation.pids())?;
+    snapshot.describe(rows::shown(&explanation, args.all || args.json))?;
     print(args, &explanation, &snapshot, terminal)
 }
 
@@ -106,7 +106,8 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
     render::print(&rows::table(explanation, snapshot, args.all, terminal))?;
     if !explanation.is_explained() {
         let unseen = explanation.unseen().join(", ");
-        report::note(&format!("nothing visible keeps it; what cannot be seen from user space: {unseen}"), terminal);
+        let seen = if explanation.possible.is_empty() { "visible" } else { "else that is visible" };
+        report::note(&format!("nothing {seen} keeps it; what cannot be seen from user space: {unseen}"), terminal);
     }
     hidden::say(snapshot, terminal);
     Ok(())
@@ -115,7 +116,8 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
 /// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
 /// close-on-exec flag, and counts.
 pub(super) fn opened_by_us(holder: &Holder) -> bool {
-    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) = holder
+    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) =
+        holder
     else {
         return false;
     };

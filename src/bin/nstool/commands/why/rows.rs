@@ -34,6 +34,33 @@ static COLUMNS: [Column<Row>; 3] = [
     }),
 ];
 
+/// Returns the processes that a page names; of `all`, or of the first few members of each namespace.
+pub(super) fn shown(explanation: &Explanation, all: bool) -> Vec<Pid> {
+    if all {
+        return explanation.pids();
+    }
+    let mut listed = Vec::new();
+    let few = explanation.reasons.iter().filter(|reason| is_shown(&mut listed, reason.parent, reason));
+    let causes = few.chain(&explanation.possible).filter_map(|reason| reason.cause.pid());
+    let mut pids: Vec<Pid> = causes.chain(explanation.uses.iter().map(|user| user.pid)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// Tells whether a reason is among those listed, counting the processes below each `parent`.
+fn is_shown<K: PartialEq>(listed: &mut Vec<(K, usize)>, parent: K, reason: &Reason) -> bool {
+    if !matches!(reason.cause, Cause::Member(_)) {
+        return true;
+    }
+    let place = listed.iter().position(|(of, _)| *of == parent).unwrap_or_else(|| {
+        listed.push((parent, 0));
+        listed.len() - 1
+    });
+    listed[place].1 += 1;
+    listed[place].1 <= FEW
+}
+
 struct Rows<'a> {
     snapshot: &'a Snapshot,
     rows: Vec<Row>,
@@ -88,12 +115,8 @@ impl Rows<'_> {
         let mut listed: Vec<(Option<usize>, usize)> = Vec::new();
         for (index, reason) in reasons.iter().enumerate() {
             let parent = reason.parent.map_or(Some(top), |parent| places[parent]);
-            if matches!(reason.cause, Cause::Member(_)) && !all {
-                let count = count_of(&mut listed, parent);
-                *count += 1;
-                if *count > FEW {
-                    continue;
-                }
+            if !all && !is_shown(&mut listed, parent, reason) {
+                continue;
             }
             let row = self.row(reason);
             places[index] = Some(self.push(parent, row));
@@ -116,14 +139,6 @@ impl Rows<'_> {
     fn command(&self, pid: Pid) -> Vec<u8> {
         command(self.snapshot, pid).map(<[u8]>::to_vec).unwrap_or_default()
     }
-}
-
-fn count_of(listed: &mut Vec<(Option<usize>, usize)>, parent: Option<usize>) -> &mut usize {
-    let place = listed.iter().position(|(of, _)| *of == parent).unwrap_or_else(|| {
-        listed.push((parent, 0));
-        listed.len() - 1
-    });
-    &mut listed[place].1
 }
 
 fn command(snapshot: &Snapshot, pid: Pid) -> Option<&[u8]> {

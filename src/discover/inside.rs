@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::super::reach;
+use super::reach;
 use crate::kind::NamespaceKind;
 use crate::proc::{Proc, read_to_end};
 use crate::sys::child;
