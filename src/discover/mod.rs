@@ -29,7 +29,7 @@ mod threads;
 mod worker;
 
 pub use mount_tables::MountTables;
-pub use mount_users::{How, Use, Uses};
+pub use mount_users::Uses;
 pub use place::{Located, locate};
 pub use reach::root_of_namespace;
 pub use scope::{Commands, Scope};

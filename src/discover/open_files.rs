@@ -178,9 +178,11 @@ fn of_a_process(worker: &mut Worker<'_>, holder: &Holder, stat: &Statx) {
     // The kernel marks what belongs to an ended process, even if another has its number by now.
     let lives = !path.ends_with(b" (deleted)");
     let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
-    let namespace = (lives && worker.proc_device == Some(device))
-        .then(|| worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY))
-        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+    let namespace = if lives && worker.proc_device == Some(device) {
+        worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    };
     match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Pid)) {
         // Our own is kept by ourselves, and such files are open everywhere.
         Ok(place) if worker.own_pid_namespace == Some(place.id.ino) => {}

@@ -95,36 +95,6 @@ pub struct Suspect {
     pub holder: Holder,
 }
 
-/// A process outside a mount namespace that has something of it open. That keeps a mount and its device busy, but not
-/// the namespace alive.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MountUse {
-    /// The mount namespace.
-    pub mount_namespace: NamespaceId,
-    /// Where the mount is in it.
-    pub mount_point: Vec<u8>,
-    /// The process.
-    pub pid: Pid,
-    /// The thread that has it in a table of descriptors of its own.
-    pub tid: Option<Pid>,
-    /// What it has open.
-    pub by: UsedBy,
-}
-
-/// By what a process uses a mount.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum UsedBy {
-    /// Its working directory.
-    WorkingDirectory,
-    /// Its root directory.
-    Root,
-    /// The file it executes.
-    Executable,
-    /// A descriptor with this number.
-    Descriptor(RawFd),
-}
-
 /// The sorts of [`Holder`], for counting.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

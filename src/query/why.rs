@@ -149,7 +149,12 @@ pub fn explain(snapshot: &Snapshot, id: NamespaceId, ignore: &dyn Fn(&Holder) ->
         kind: namespace.kind,
         initial: namespace.is_initial(),
         possible: possible.collect(),
-        uses: snapshot.mount_uses().iter().filter(|user| user.mount_namespace == id).cloned().collect(),
+        uses: snapshot
+            .mount_uses()
+            .iter()
+            .filter(|user| user.mount.as_ref().is_some_and(|mount| mount.namespace == id))
+            .cloned()
+            .collect(),
         reasons,
     })
 }

@@ -246,7 +246,8 @@ mod tests {
             let mut listed: Vec<_> = before.iter().map(|interface| interface.name.clone()).collect();
             let told = nix::net::if_::if_nameindex().unwrap();
             let mut told: Vec<_> = told.iter().map(|interface| interface.name().to_bytes().to_vec()).collect();
-            (listed.sort_unstable(), told.sort_unstable());
+            listed.sort_unstable();
+            told.sort_unstable();
             listed == told && ours() == before
         });
         assert!(agree, "{:?}", ours());

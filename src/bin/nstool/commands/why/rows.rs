@@ -209,6 +209,10 @@ fn mount(what: &[u8], mount_point: &[u8], ours: bool, namespace: &NamespaceId) -
     [what, mount_point, place.as_bytes()].concat()
 }
 
+fn mount_point(user: &MountUse) -> &[u8] {
+    user.mount.as_ref().map_or(&b"?"[..], |mount| &mount.mount_point)
+}
+
 fn use_text(user: &MountUse) -> Vec<u8> {
     let by = match user.by {
         UsedBy::WorkingDirectory => "working directory".to_owned(),
@@ -217,7 +221,7 @@ fn use_text(user: &MountUse) -> Vec<u8> {
         UsedBy::Descriptor(fd) => format!("descriptor {fd}"),
         other => format!("{other:?}"),
     };
-    [user.mount_point.as_slice(), format!(": {by} of {}", whose(user.pid, user.tid)).as_bytes()].concat()
+    [mount_point(user), format!(": {by} of {}", whose(user.pid, user.tid)).as_bytes()].concat()
 }
 
 /// Returns the command that releases a holder, where one does.
@@ -337,7 +341,7 @@ fn use_json(user: &MountUse, snapshot: &Snapshot) -> Json {
         _ => ("", None),
     };
     json!({
-        "kind": by, "pid": user.pid, "tid": user.tid, "fd": fd, "mount_point": String::from_utf8_lossy(&user.mount_point),
+        "kind": by, "pid": user.pid, "tid": user.tid, "fd": fd, "mount_point": String::from_utf8_lossy(mount_point(user)),
         "command": command_json(snapshot, user.pid), "release": format!("kill {}", user.pid),
     })
 }
