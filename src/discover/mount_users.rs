@@ -40,7 +40,9 @@ impl Uses {
                 Err(errno) => found.hidden.add(Subject::Process, Why::of_errno(errno.raw_os_error())),
             }
         }
-        found.uses.sort_unstable_by(|a, b| a.pid.cmp(&b.pid).then_with(|| a.cmp(b)));
+        let place =
+            |a: &MountUse, b: &MountUse| (a.pid, a.by, &a.mount, &a.path).cmp(&(b.pid, b.by, &b.mount, &b.path));
+        found.uses.sort_unstable_by(place);
         found.uses.dedup();
         Ok(found)
     }

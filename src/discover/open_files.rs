@@ -8,18 +8,16 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags};
 
 use super::fd_tables::{self, FdTable};
+use super::filesystems::Filesystem;
 use super::worker::{Visit, Worker};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Suspect, UsedBy};
+use crate::proc::mountinfo;
 use crate::proc::status::Status;
-use crate::proc::{PROC_SUPER_MAGIC, mountinfo};
-
-/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of statfs(2).
-const CGROUP_MAGICS: [u64; 2] = [0x27_e0eb, 0x6367_7270];
 
 /// STATX_MNT_ID_UNIQUE, since Linux 6.8; older kernels pass over the bit.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
@@ -87,9 +85,9 @@ fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
             continue;
         }
         worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid, by: UsedBy::Descriptor(fd) });
-        match magic(worker, &table.directory, fd, &stat) {
-            Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, table, fd, &stat),
-            Some(magic) if CGROUP_MAGICS.contains(&magic) && file_type == FileType::RegularFile => {
+        match worker.filesystems.get(stat.stx_dev_major, stat.stx_dev_minor) {
+            Some(Filesystem::Proc) => of_procfs(worker, visit, table, fd, &stat),
+            Some(Filesystem::Cgroup) if file_type == FileType::RegularFile => {
                 let Ok(path) = link(&table.directory, fd) else { continue };
                 // Which cgroup namespace it was opened in shows nowhere.
                 suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, tid, fd, path });
@@ -107,26 +105,6 @@ fn examine(directory: impl AsFd, path: &str) -> rustix::io::Result<Statx> {
 
 fn link(directory: &OwnedFd, fd: RawFd) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(directory, fd.to_string(), Vec::new())?.into_bytes())
-}
-
-/// Returns the magic number of the filesystem, which is asked once per device.
-fn magic(worker: &mut Worker<'_>, directory: &OwnedFd, fd: RawFd, stat: &Statx) -> Option<u64> {
-    // Pseudo filesystems have no device, which is major 0.
-    if stat.stx_dev_major != 0 {
-        return None;
-    }
-    if let Some(magic) = worker.magics.get(&stat.stx_dev_minor) {
-        return Some(*magic);
-    }
-    let file = rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let again = rustix::fs::fstat(&file).ok()?;
-    // It may have become another file since.
-    if rustix::fs::minor(again.st_dev) != stat.stx_dev_minor {
-        return None;
-    }
-    let magic = rustix::fs::fstatfs(&file).ok()?.f_type as u64;
-    worker.magics.insert(stat.stx_dev_minor, magic);
-    Some(magic)
 }
 
 /// Judges a file of procfs by the end of its path, `…/PID/mountinfo`.

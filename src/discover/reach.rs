@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sched::CloneFlags;
@@ -71,11 +71,20 @@ pub(super) fn open<T: Send>(
 /// Opens a path below a root. It is another's choice: it is resolved below the root whatever links stand in the way, and
 /// only as far as the kernel has it in memory (RESOLVE_CACHED, since Linux 5.12), which mount points are. A component
 /// that lies on a FUSE or network filesystem that no longer answers would hang us.
-fn open_below(root: OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
+///
+/// Kernels before that take what stands at the path; whoever asks examines what it gets.
+pub(crate) fn open_below(root: impl AsFd, path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
     let relative = path.strip_prefix(b"/").unwrap_or(path);
     // The root of the namespace itself may be what is looked for.
     let relative = if relative.is_empty() { b"." } else { relative };
-    Ok(rustix::fs::openat2(root, OsStr::from_bytes(relative), flags, Mode::empty(), resolve)?)
+    let relative = OsStr::from_bytes(relative);
+    match rustix::fs::openat2(&root, relative, flags, Mode::empty(), resolve) {
+        // EINVAL: no RESOLVE_CACHED.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+            Ok(rustix::fs::openat(&root, relative, flags, Mode::empty())?)
+        }
+        opened => Ok(opened?),
+    }
 }

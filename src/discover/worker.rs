@@ -1,9 +1,10 @@
 //! The part of a scan that looks at one process after the other, shared out to two threads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::filesystems::Filesystems;
 use super::open_files::OpenFiles;
 use super::registry::{Known, Place, Registry};
 use super::{Look, SOURCES, Scope};
@@ -40,8 +41,8 @@ pub(super) struct Worker<'a> {
     pub(super) pidfd_device: Option<u64>,
     /// Space that is used again for every process.
     pub(super) buffer: Vec<u8>,
-    /// The filesystem's magic number of pseudo devices, by the minor number.
-    pub(super) magics: HashMap<u32, u64>,
+    /// The filesystems whose open files are judged.
+    pub(super) filesystems: &'a Filesystems,
     known: Known,
     gathered: Gathered,
 }
@@ -70,7 +71,13 @@ pub(super) struct Visit {
 }
 
 impl<'a> Worker<'a> {
-    fn new(scope: &'a Scope, proc: &'a Proc, registry: &'a Registry, inherited: &'a HashSet<RawFd>) -> Self {
+    fn new(
+        scope: &'a Scope,
+        proc: &'a Proc,
+        registry: &'a Registry,
+        inherited: &'a HashSet<RawFd>,
+        filesystems: &'a Filesystems,
+    ) -> Self {
         // Before Linux 6.9 pidfds share their device with every other anonymous file.
         let pidfd_device = pidfd::open(std::process::id() as Pid)
             .and_then(Result::ok)
@@ -91,7 +98,7 @@ impl<'a> Worker<'a> {
                 .map(|stat| stat.st_dev),
             pidfd_device,
             buffer: Vec::with_capacity(4096),
-            magics: HashMap::new(),
+            filesystems,
             known: Known::default(),
             gathered: Gathered::default(),
         }
@@ -153,9 +160,10 @@ pub(super) fn visit_all(
     pids: &[Pid],
     inherited: &HashSet<RawFd>,
 ) -> Gathered {
+    let filesystems = if scope.rare_holders { Filesystems::of_the_machine(proc, pids) } else { Filesystems::default() };
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut worker = Worker::new(scope, proc, registry, inherited);
+        let mut worker = Worker::new(scope, proc, registry, inherited, &filesystems);
         loop {
             let start = next.fetch_add(SHARE, Ordering::Relaxed);
             let Some(share) = pids.get(start..pids.len().min(start + SHARE)) else { break };

@@ -8,10 +8,11 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
 use super::by_handle::{self, Wanted};
 use super::namespace::PinnedNamespace;
+use crate::discover::reach;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
@@ -25,7 +26,8 @@ const TRIES: u64 = 4_000_000;
 pub(super) fn find(ino: u64, kind: Option<NamespaceKind>) -> Result<PinnedNamespace> {
     let proc = Proc::open()?;
     let pids = proc.pids()?;
-    let mut search = Search { proc: &proc, ino, kind, hidden: 0, highest: Cell::new(0) };
+    let nsfs_device = rustix::fs::stat("/proc/self/ns/mnt").map_or(0, |stat| stat.st_dev);
+    let mut search = Search { proc: &proc, ino, kind, hidden: 0, highest: Cell::new(0), nsfs_device };
     search
         .at_processes(&pids)
         .or_else(|| search.at_threads(&pids))
@@ -44,6 +46,8 @@ struct Search<'a> {
     hidden: usize,
     /// The highest of the kernel's ids among the namespaces that were opened.
     highest: Cell<u64>,
+    /// The device of all namespace files.
+    nsfs_device: u64,
 }
 
 impl Search<'_> {
@@ -110,7 +114,9 @@ impl Search<'_> {
                 // DONT_SYNC: a descriptor on a dead network filesystem must not hang us. The link's text would not do:
                 // a namespace opened through a bind mount reads as that path.
                 let stat = rustix::fs::statx(self.proc, &path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
-                if stat.stx_ino != self.ino {
+                // Nor is a file asked that only has the same number: its filesystem may not answer any more.
+                let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+                if stat.stx_ino != self.ino || device != self.nsfs_device {
                     return None;
                 }
                 self.reopen(rustix::fs::openat(self.proc, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?)
@@ -139,7 +145,7 @@ impl Search<'_> {
             let mounts = mountinfo::parse(&text).mounts;
             let place = mounts.into_iter().find(|mount| mount.fs_type == b"nsfs" && self.matches(&mount.root))?;
             let root = self.proc.open_file(pid, "root", OFlags::PATH | OFlags::DIRECTORY).ok()?;
-            self.reopen(open_below(&root, &place.mount_point)?)
+            self.reopen(reach::open_below(&root, &place.mount_point).ok()?)
         })
     }
 
@@ -193,8 +199,11 @@ impl Search<'_> {
         let what = self.kind.map(|kind| format!("{kind} ")).unwrap_or_default();
         let error = Error::new(ErrorKind::NotFound, format!("no {what}namespace {} found", self.ino));
         if self.hidden > 0 {
-            let hidden = self.hidden;
-            error.with_hint(format!("{hidden} processes could not be examined: run as root to search them too"))
+            let advice = if rustix::process::geteuid().is_root() { "" } else { ": run as root to search them too" };
+            let what = if self.hidden == 1 { "1 process".to_owned() } else { format!("{} processes", self.hidden) };
+            error.with_hint(format!(
+                "{what} could not be examined{advice}; `nstool ls` lists the namespaces that are there"
+            ))
         } else {
             error.with_hint("`nstool ls` lists the namespaces that are there")
         }
@@ -203,17 +212,4 @@ impl Search<'_> {
 
 fn is_refusal(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM))
-}
-
-/// Opens a path below the root directory of a process, so that links in it cannot lead outside.
-fn open_below(root: &OwnedFd, path: &[u8]) -> Option<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
-        // Before Linux 5.6; what is opened is examined before it is used.
-        Err(rustix::io::Errno::NOSYS) => {
-            let relative = path.strip_prefix(b"/").unwrap_or(path);
-            rustix::fs::openat(root, relative, flags, Mode::empty()).ok()
-        }
-        opened => opened.ok(),
-    }
 }

@@ -323,11 +323,13 @@ fn two_processes_are_compared_without_looking_at_others() {
     crate::need!("strace");
     let pid = std::process::id().to_string();
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-e", "trace=pidfd_open", env!("CARGO_BIN_EXE_nstool"), "compare", &pid, "self"]);
+    strace.args(["-f", "-e", "trace=pidfd_open,getdents64"]);
+    strace.args([env!("CARGO_BIN_EXE_nstool"), "compare", &pid, "self"]);
     let output = strace.output().unwrap();
     let trace = String::from_utf8(output.stderr).unwrap();
     // Those two, and nstool itself where it asks whom it may compare with.
     assert!(trace.matches("pidfd_open(").count() <= 4, "{trace}");
+    assert!(!trace.contains("getdents64("), "it lists nothing: {trace}");
 }
 
 fn tempfile(name: &str) -> std::path::PathBuf {

@@ -266,6 +266,24 @@ fn what_a_process_can_do_with_a_namespace_is_what_the_kernel_lets_it_do() {
 }
 
 #[test]
+fn a_process_is_shown_without_looking_at_others() {
+    crate::need!("strace");
+    let sleepers: Vec<Helper> = (0..20).map(|_| sleeper(&[])).collect();
+    let pid = sleepers[0].pid().to_string();
+    for arguments in [&["show", &pid][..], &["show", "--can", &pid, "/proc/self/ns/net"]] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/stderr", "-e", "trace=pidfd_open,openat,getdents64"]);
+        let output = strace.arg(env!("CARGO_BIN_EXE_nstool")).args(arguments).output().unwrap();
+        let trace = String::from_utf8(output.stderr).unwrap();
+        assert!(trace.matches("pidfd_open(").count() <= 4, "{trace}");
+        assert!(!trace.contains("getdents64("), "{trace}");
+        for other in &sleepers[1..] {
+            assert!(!trace.contains(&format!("\"{}", other.pid())), "{trace}");
+        }
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_a_hint() {
     for (arguments, part) in [
         (&["show", "999999999"][..], "no process 999999999"),
