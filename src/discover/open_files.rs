@@ -2,8 +2,8 @@
 //!
 //! Measured on Linux 6.18: an open `/proc/PID/mountinfo` keeps the mount namespace it shows, a file below `/proc/PID/net`
 //! the network namespace, a file of a control group the cgroup namespace of whoever opened it, whatever lies below the
-//! directory of a process in `/proc` its pid namespace, also when it has ended. A file that is open on a mount, a working directory or a root keeps the
-//! mount and its device busy, but not the mount namespace.
+//! directory of a process in `/proc` its pid namespace, also when it has ended. A file that is open on a mount, a working
+//! directory or a root keeps the mount and its device busy, but not the mount namespace.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -146,20 +146,25 @@ fn of_a_process(worker: &mut Worker<'_>, holder: &Holder, stat: &Statx) {
     if !worker.kinds.contains(NamespaceKind::Pid) {
         return;
     }
-    let below = path.strip_prefix(b"/proc/").unwrap_or(path);
-    let mut components = below.split(|byte| *byte == b'/');
-    let pid = components.find_map(|component| {
+    // A mount that cannot be seen from our root shows as if it were the root itself.
+    let below = path.strip_prefix(b"/proc/").or_else(|| path.strip_prefix(b"/")).unwrap_or(path);
+    let mut numbers = below.split(|byte| *byte == b'/').map(|component| {
         let number = component.strip_suffix(b" (deleted)").unwrap_or(component);
         crate::target::parse_pid(std::str::from_utf8(number).ok()?)
     });
-    let Some(pid) = pid else { return };
+    let first = numbers.next().flatten();
+    if first.is_none() && numbers.all(|number| number.is_none()) {
+        return;
+    }
     // The kernel marks what belongs to an ended process, even if another has its number by now.
     let lives = !path.ends_with(b" (deleted)");
     let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
-    let namespace = if lives && worker.proc_device == Some(device) {
-        worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY)
-    } else {
-        Err(io::ErrorKind::NotFound.into())
+    let namespace = match first {
+        Some(pid) if lives && worker.proc_device == Some(device) => {
+            worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY)
+        }
+        // Another procfs has other numbers, and where it begins in a path is not told.
+        _ => Err(io::ErrorKind::NotFound.into()),
     };
     match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Pid)) {
         // Our own is kept by ourselves, and such files are open everywhere.

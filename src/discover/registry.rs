@@ -148,6 +148,12 @@ impl Registry {
         state.by_inode.get(&ino).copied().filter(|index| state.entries[*index].pin.is_some())
     }
 
+    /// Tells whether the namespace with this inode was met itself, not just told of by a mount table.
+    pub(super) fn has_met(&self, ino: u64) -> bool {
+        let state = lock(&self.state);
+        state.by_inode.get(&ino).is_some_and(|index| !state.entries[*index].is_noted())
+    }
+
     /// Returns inode and kind of those that only a mount table told of.
     pub(super) fn noted(&self) -> Vec<(u64, NamespaceKind)> {
         let state = lock(&self.state);

@@ -17,8 +17,11 @@ const TRIES_BY_THE_WAY: u64 = 50_000;
 
 /// Enters what is found that way.
 pub(super) fn look(scan: &mut Scan<'_>) {
-    let asked = scan.scope.sought.filter(|wanted| scan.registry.find_pinned(wanted.ino).is_none());
-    let noted = if may_open_all() { scan.registry.noted() } else { Vec::new() };
+    let asked = scan.scope.sought.filter(|wanted| !scan.registry.has_met(wanted.ino));
+    let mut noted = scan.registry.noted();
+    if !noted.is_empty() && !may_open_all() {
+        noted.clear();
+    }
     let noted = noted.into_iter().map(|(ino, kind)| Wanted { ino, kind: Some(kind) });
     let wanted: Vec<Wanted> = asked.into_iter().chain(noted).collect();
     if wanted.is_empty() {
@@ -33,7 +36,7 @@ pub(super) fn look(scan: &mut Scan<'_>) {
             scan.lineage.remove(&place.index);
         }
     }
-    let met = asked.is_some_and(|asked| scan.registry.find_pinned(asked.ino).is_some());
+    let met = asked.is_some_and(|asked| scan.registry.has_met(asked.ino));
     scan.absent = asked.is_some() && !met && found.complete && may_open_all() && is_initial_user_namespace();
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::kind::NamespaceKind;
 use crate::sys::handle::Handle;
-use crate::sys::nsfs;
+use crate::sys::{self, nsfs};
 
 /// A namespace that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) fn find(wanted: &[Wanted], highest: u64, tries: u64) -> Found {
     if !handles_are_made_so() {
         return found;
     }
-    let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let cpus = sys::cpus();
     let mut open: Vec<(usize, Wanted)> = wanted.iter().copied().enumerate().collect();
     // Inodes of namespaces begin with the initial ones, which older kernels numbered from 0xF0000000 on.
     open.retain(|(_, wanted)| (0xefff_fff0..=u64::from(u32::MAX)).contains(&wanted.ino));

@@ -73,7 +73,11 @@ const LISTING: &str = "`nstool ls` lists the namespaces that are there";
 fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
     let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
     if snapshot.is_absent() {
-        return error.because("the kernel knows none of that inode").with_hint(LISTING);
+        let kind = match target {
+            Target::Namespace { kind: Some(kind), .. } => format!("{kind} "),
+            _ => String::new(),
+        };
+        return error.because(format!("the kernel knows no {kind}namespace of that inode")).with_hint(LISTING);
     }
     let suspects: Vec<_> = snapshot
         .suspects()
