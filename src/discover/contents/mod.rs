@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
+use super::bind_mounts::MEMBERS_TRIED;
 use super::inside::Inside;
 use super::mount_tables::Job;
 use crate::error::Result;
@@ -153,8 +154,12 @@ fn interfaces(inside: &Inside<'_>) -> io::Result<Vec<Interface>> {
 
 fn listeners(inside: &Inside<'_>) -> io::Result<Vec<Listener>> {
     let files = [c"thread-self/net/tcp", c"thread-self/net/tcp6", c"thread-self/net/udp", c"thread-self/net/udp6"];
+    let read = inside.read(files)?;
+    if read[0].is_none() {
+        return Err(missing());
+    }
     // Without IPv6 two of them are missing.
-    let texts = inside.read(files)?.map(Option::unwrap_or_default);
+    let texts = read.map(Option::unwrap_or_default);
     let protocols = ["tcp", "tcp", "udp", "udp"];
     let listeners = protocols.into_iter().zip(texts).flat_map(|(protocol, text)| net::listeners(protocol, &text));
     let mut found: Vec<Listener> = listeners.collect();
@@ -261,7 +266,8 @@ fn cgroup_root(inside: &Inside<'_>, members: &[Pid]) -> io::Result<Vec<u8>> {
         entries.into_iter().nth(unified).map(|entry| entry.path)
     };
     let mut trouble = io::ErrorKind::NotFound.into();
-    for pid in members {
+    // With many that cannot be asked, not all are tried.
+    for pid in members.iter().take(MEMBERS_TRIED) {
         let file = CString::new(format!("{pid}/cgroup"))?;
         let seen = match inside.read([&file]) {
             Ok([seen]) => seen,
