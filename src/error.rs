@@ -11,8 +11,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The input makes no sense: a malformed target, filter, number.
+    /// The input makes no sense, whatever the machine looks like: a malformed target, filter, number.
     Invalid,
+    /// The input makes sense, and what it names is there, but is not what it has to be: a namespace of another kind, a
+    /// file that is no namespace, a path that is no mount point.
+    Unsuitable,
     /// No such process, namespace, file or column.
     NotFound,
     /// It exists, but we may not read or do it.

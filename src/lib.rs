@@ -46,4 +46,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{NamespaceId, Pid};
 pub use kind::{KindFacts, KindSet, NamespaceKind, NamespaceLink};
 pub use printable::printable;
-pub use sys::probe::{Interface, interfaces};
+pub use sys::probe::{Interface, interfaces, try_interfaces};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use sys::startup::stdout_was_closed;

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// Returns `name` so that printing it cannot drive a terminal nor break a line: control characters, bytes that are not
 /// UTF-8, and characters that reorder or hide text become `\xHH` or `\u{HHHH}`; all else stays.
 ///
+/// A backslash stays as well: names of control groups are full of them (systemd writes `-` as `\x2d` there), and are to be
+/// found and copied as they are. So `\x1b` may be an escape or four characters of a name; raw output and JSON tell which.
+///
 /// ```
 /// assert_eq!(nstool::printable(b"nginx"), "nginx");
 /// assert_eq!(nstool::printable(b"\x1b[2J"), "\\x1b[2J");
@@ -72,6 +75,7 @@ mod tests {
             (b"c1 \xc2\x9b2J", "c1 \\u{9b}2J"),
             ("\u{202e}exe.txt".as_bytes(), "\\u{202e}exe.txt"),
             (b"\x7f", "\\x7f"),
+            (b"serial\\x2dgetty.slice", "serial\\x2dgetty.slice"),
         ] {
             assert_eq!(printable(name), shown);
         }

@@ -8,6 +8,7 @@ mod enter;
 mod install;
 mod ls;
 mod mounts;
+mod proc;
 mod show;
 mod unshare;
 mod why;

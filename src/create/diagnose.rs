@@ -33,6 +33,10 @@ pub(super) fn failure(action: &Action, errno: i32, scene: &Scene) -> Error {
 
 fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
     let say = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
+    let in_proc = matches!(action, Action::WriteMap { .. } | Action::SetGroupsPolicy(_) | Action::Offset(..));
+    if in_proc && errno == libc::ENOENT && scene.proc_trouble.is_some() {
+        return scene.proc_trouble.clone();
+    }
     match action {
         Action::Create { kinds, .. } => creating(*kinds, errno, scene),
         Action::CreateLater(kind) => creating(KindSet::EMPTY.with(*kind), errno, scene),

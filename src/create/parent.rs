@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
 use crate::id::Pid;
 use crate::kind::{KindSet, NamespaceKind};
+use crate::proc::{self, Proc};
 use crate::sys::create::{Cloned, clone, duplicate};
 use crate::sys::process::{self, SignalSet};
 
@@ -206,6 +207,16 @@ impl Parent {
     ) -> Result<(), Stop> {
         let pid = self.child.pid();
         let mut wanted = Vec::new();
+        // Below a /proc of another pid namespace the child's number is somebody else.
+        let through_proc = |action: &Action| {
+            matches!(action, Action::WriteMap { .. } | Action::SetGroupsPolicy(_) | Action::TellChild(_))
+                || matches!(action, Action::Persist(..))
+        };
+        if let Some(step) = steps[numbers.clone()].iter().find(|step| through_proc(&step.action))
+            && let Some(trouble) = Proc::trouble()
+        {
+            return Err(proc::blame(format!("cannot {}", step.action), &trouble).into());
+        }
         for number in numbers {
             let step = &steps[number];
             match &step.action {

@@ -3,7 +3,7 @@
 use rustix::thread::CapabilitySet;
 
 use crate::kind::{KindSet, NamespaceKind};
-use crate::proc::mountinfo;
+use crate::proc::{Proc, mountinfo};
 
 /// The circumstances of a failure. What could not be read is taken for harmless, so that nothing is claimed of it.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Scene {
     pub(super) initial_root: bool,
     /// Whether something covers parts of our /proc.
     pub(super) proc_masked: bool,
+    /// What is wrong with our /proc, and what helps.
+    pub(super) proc_trouble: Option<(String, String)>,
     /// `/proc/sys/user/max_*_namespaces`, for the kinds that were to be created.
     pub(super) limits: Vec<(NamespaceKind, u64)>,
     /// Whether `kernel.unprivileged_userns_clone` is 0.
@@ -54,6 +56,8 @@ impl Scene {
             proc_masked: mounts.iter().any(|mount| {
                 mount.mount_point.starts_with(b"/proc/") && !matches!(&mount.fs_type[..], b"binfmt_misc" | b"autofs")
             }),
+            proc_trouble: Proc::trouble()
+                .map(|trouble| (trouble.to_string(), trouble.hint().unwrap_or_default().to_owned())),
             limits: kinds.iter().filter_map(limit).collect(),
             userns_clone_off: number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1),

@@ -13,7 +13,7 @@ use super::{open_files, sockets};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Holder, Subject, Why};
 use crate::proc::numbers_in;
-use crate::sys::{nsfs, pidfd};
+use crate::sys::{handle, nsfs, pidfd};
 
 /// Returns the descriptors we have ourselves; asked for before a scan opens its own, which hold nothing of interest.
 pub(super) fn of_ourselves() -> HashSet<RawFd> {
@@ -129,10 +129,14 @@ fn open(table: &FdTable<'_>, fd: RawFd) -> io::Result<OwnedFd> {
 
 /// Turns a descriptor of a namespace file, which may be a mere path (O_PATH), into one that takes ioctls. EINVAL: it is
 /// no namespace file.
+///
+/// The scan keeps it to its end; through the bind mount it may have been opened by, that would be busy as long, and
+/// somebody's umount fail.
 pub(super) fn reopen_namespace(file: OwnedFd) -> io::Result<OwnedFd> {
     if rustix::fs::fstatfs(&file)?.f_type as u64 != nsfs::NSFS_MAGIC {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    let opened = rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(handle::without_mount(opened))
 }

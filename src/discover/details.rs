@@ -11,8 +11,21 @@ use crate::model::{Details, Observed, Process, Snapshot, Why};
 use crate::proc::{Proc, cmdline, stat, status::Status};
 use crate::sys::pidfd;
 
-/// Reads the details of the processes the scope names, and of their ancestors: a tree is drawn along them.
+/// Reads the details of the processes the scope names, and of their ancestors: a tree is drawn along them. A process that
+/// has ended since its namespaces were read is none any more, and others may have to speak for these.
 pub(super) fn look(scan: &mut Scan<'_>) {
+    loop {
+        let ended = read_all(scan);
+        if ended.is_empty() {
+            return;
+        }
+        scan.processes.retain(|process| !ended.contains(&process.pid));
+    }
+}
+
+/// Reads all that is wanted and not yet known; returns the processes that have ended.
+fn read_all(scan: &mut Scan<'_>) -> BTreeSet<Pid> {
+    let mut ended = BTreeSet::new();
     let processes = scan.processes.iter();
     let mut wanted: BTreeSet<Pid> = match &scan.scope.commands {
         Commands::None => BTreeSet::new(),
@@ -32,10 +45,17 @@ pub(super) fn look(scan: &mut Scan<'_>) {
             continue;
         }
         process.details = read(scan.proc, process);
-        if let Observed::Known(details) = &process.details {
-            wanted.insert(details.parent);
+        match &process.details {
+            Observed::Known(details) => {
+                wanted.insert(details.parent);
+            }
+            Observed::Gone => {
+                ended.insert(pid);
+            }
+            Observed::Hidden(_) => {}
         }
     }
+    ended
 }
 
 impl Snapshot {
@@ -65,14 +85,14 @@ fn read(proc: &Proc, process: &Process) -> Observed<Box<Details>> {
     let mut read = || -> io::Result<Option<Details>> {
         let Some((parent, uid)) = parent_and_uid(proc, pid, &mut buffer)? else { return Ok(None) };
         proc.read_at(&format!("{path}/cmdline"), &mut buffer)?;
-        let command = match cmdline::join(&buffer) {
-            Some(command) => command,
+        let (command, zombie) = match cmdline::join(&buffer) {
+            Some(command) => (command, false),
             None => {
                 proc.read_at(&format!("{path}/stat"), &mut buffer)?;
-                stat::parse(&buffer).map(|stat| stat.comm).unwrap_or_default()
+                stat::parse(&buffer).map(|stat| (stat.comm, stat.state == b'Z')).unwrap_or_default()
             }
         };
-        Ok(Some(Details { parent, uid, command }))
+        Ok(Some(Details { parent, uid, command, zombie }))
     };
     match read() {
         Ok(Some(details)) => Observed::Known(Box::new(details)),

@@ -13,6 +13,7 @@ mod fd_tables;
 mod filesystems;
 mod hierarchy;
 mod inside;
+mod kernel_users;
 mod mount_tables;
 mod mount_users;
 mod mounted;
@@ -29,6 +30,7 @@ mod sockets;
 mod threads;
 mod worker;
 
+pub use kernel_users::KernelUse;
 pub use mount_tables::MountTables;
 pub use mount_users::Uses;
 pub use place::{Located, locate};

@@ -115,8 +115,25 @@ impl Wanted<'_> {
         let device = Device { major: hex(major)?, minor: hex(minor)? };
         let inode = fields.next()?;
         let path = fields.next().unwrap_or_default();
-        (inode != b"0" && self.devices.contains(&device)).then(|| path.trim_ascii_start().to_vec())
+        (inode != b"0" && self.devices.contains(&device)).then(|| unescape(path.trim_ascii_start()))
     }
+}
+
+/// Undoes the one escape of proc_pid_maps(5): a line break, which the links below /proc leave as it is.
+fn unescape(path: &[u8]) -> Vec<u8> {
+    const ESCAPE: &[u8] = b"\\012";
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, tail)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(ESCAPE) {
+            out.push(b'\n');
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = tail;
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -129,6 +146,8 @@ mod tests {
         let wanted = Wanted { mounts: &HashMap::new(), devices: &devices };
         let line = b"7f0-7f1 r--p 00000000 fe:10 123                        /usr/lib/a b.so";
         assert_eq!(wanted.mapped(line), Some(b"/usr/lib/a b.so".to_vec()));
+        let line = b"7f0-7f1 r--p 00000000 fe:10 123                        /a\\012b\\040";
+        assert_eq!(wanted.mapped(line), Some(b"/a\nb\\040".to_vec()));
         for other in [&b"7f0-7f1 rw-p 00000000 00:00 0 [heap]"[..], b"7f0-7f1 r--p 0 fe:00 1 /a", b"", b"\xff"] {
             assert_eq!(wanted.mapped(other), None);
         }

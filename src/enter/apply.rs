@@ -20,11 +20,11 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::gather::Pinned;
 use super::kernel::{Linux, perform};
 use super::plan::Step;
-use super::terminal::{Inner, Outer};
+use super::terminal::{Inner, Keeper, Outer};
 use crate::exec::report::{self, Reader, Writer};
 use crate::exec::{
-    Child, Companion, Ending, Failure, Guardian, NoCompanion, Program, Supervisor, become_program, die_with_parent,
-    gate,
+    Child, Companion, Ending, Failure, Gate, Guardian, NoCompanion, Program, Supervisor, become_program,
+    die_with_parent, gate,
 };
 use crate::id::Pid;
 use crate::sys::process;
@@ -38,6 +38,13 @@ pub(super) enum Applied {
     Started(Pid),
     /// A step failed.
     Failed(Failure),
+}
+
+/// How the command begins on its terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Foreground,
+    Background,
 }
 
 /// All that is needed to take the steps, prepared before the first.
@@ -60,7 +67,7 @@ impl Work<'_> {
         if let Err(failure) = self.take(0, self.early()) {
             return Ok(Applied::Failed(failure));
         }
-        hide()?;
+        settle()?;
         match self.fork_place() {
             None => {
                 if let Some(terminal) = &self.terminal {
@@ -71,7 +78,8 @@ impl Work<'_> {
             }
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
-                let outcome = self.run_forked(place, &supervisor, false, None, &mut NoCompanion);
+                let guardian = if self.background { None } else { Guardian::prepare()? };
+                let outcome = self.run_forked(place, &supervisor, guardian, None, None, &mut NoCompanion);
                 supervisor.release();
                 outcome
             }
@@ -79,25 +87,34 @@ impl Work<'_> {
     }
 
     /// Runs the command on a pseudo-terminal.
-    pub(super) fn run_on(mut self, mut outer: Outer, inner: Inner) -> io::Result<Applied> {
+    pub(super) fn run_on(mut self, mut outer: Outer, mut inner: Inner) -> io::Result<Applied> {
         if let Err(failure) = self.take(0, self.early()) {
             return Ok(Applied::Failed(failure));
         }
-        hide()?;
+        settle()?;
         let supervisor = Supervisor::prepare()?;
+        // If the child between is the command itself. Otherwise it ends by itself when we do, for it has a terminal to
+        // put right, and has a guardian for the command.
+        let guardian = if self.fork_place().is_none() { Guardian::prepare()? } else { None };
         let (reader, writer) = report::pipe()?;
         let (lifeline, life) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let (gate, gatekeeper) = gate()?;
         let Some(child) = Child::fork()? else {
-            drop((reader, life));
-            let keeper = outer.forsake();
-            self.monitor(inner, keeper, &supervisor, writer, &lifeline)
+            drop((reader, life, gatekeeper));
+            guardian.into_iter().for_each(Guardian::forsake);
+            let keeper = outer.forsake(&mut inner);
+            self.monitor(inner, keeper, &supervisor, &gate, writer, &lifeline)
         };
         drop((writer, lifeline, inner));
+        if let Some(guardian) = &guardian {
+            guardian.guard(&child)?;
+        }
+        gatekeeper.open();
         outer.begin();
         let outcome = supervisor.wait(&child, Some(reader), None, &mut outer);
         outer.finish();
         supervisor.release();
-        drop(life);
+        drop((life, guardian));
         Ok(outcome?.map_or_else(Applied::Failed, Applied::Ended))
     }
 
@@ -106,8 +123,9 @@ impl Work<'_> {
     fn monitor(
         &mut self,
         inner: Inner,
-        mut keeper: impl Companion,
+        mut keeper: Keeper,
         outer: &Supervisor,
+        gate: &Gate,
         report: Writer,
         lifeline: &OwnedFd,
     ) -> ! {
@@ -122,15 +140,24 @@ impl Work<'_> {
         }
         drop(inner);
         let Some(place) = self.fork_place() else {
-            let failed = self.take(self.early(), self.steps.len()).err();
-            let _ = set_parent_death();
-            let failure = failed.unwrap_or_else(|| self.execute(Some(outer)));
-            report.send(&failure);
+            if let Err(failure) = self.take(self.early(), self.steps.len()) {
+                report.send(&failure);
+                process::exit_now(125)
+            }
+            if let Err(error) = die_with_parent(outer) {
+                fail(last, &error);
+            }
+            if gate.pass() {
+                report.send(&self.execute(Some(outer)));
+            }
             process::exit_now(125)
         };
         outer.release();
-        let outcome = Supervisor::prepare()
-            .and_then(|supervisor| self.run_forked(place, &supervisor, true, Some(lifeline), &mut keeper));
+        let outcome = Supervisor::prepare().and_then(|supervisor| {
+            let guardian = Guardian::prepare()?;
+            let job = if keeper.starts_in_foreground() { Job::Foreground } else { Job::Background };
+            self.run_forked(place, &supervisor, guardian, Some(job), Some(lifeline), &mut keeper)
+        });
         match outcome {
             Ok(Applied::Ended(ending)) => {
                 drop(report);
@@ -157,7 +184,8 @@ impl Work<'_> {
         &mut self,
         place: usize,
         supervisor: &Supervisor,
-        job: bool,
+        guardian: Option<Guardian>,
+        job: Option<Job>,
         lifeline: Option<&OwnedFd>,
         companion: &mut impl Companion,
     ) -> io::Result<Applied> {
@@ -170,6 +198,7 @@ impl Work<'_> {
             Ok(Some(child)) => child,
             Ok(None) => {
                 drop((reader, gatekeeper));
+                guardian.into_iter().for_each(Guardian::forsake);
                 self.child(place, supervisor, &gate, &writer, job)
             }
             Err(error) => {
@@ -182,8 +211,9 @@ impl Work<'_> {
             gatekeeper.open();
             return Ok(self.started(&child, &reader));
         }
-        // With a lifeline we are the guardian ourselves.
-        let guardian = if lifeline.is_none() { Guardian::start(&child)? } else { None };
+        if let Some(guardian) = &guardian {
+            guardian.guard(&child)?;
+        }
         gatekeeper.open();
         let outcome = supervisor.wait(&child, Some(reader), lifeline, companion)?;
         drop(guardian);
@@ -201,16 +231,9 @@ impl Work<'_> {
     }
 
     /// What the child does; it allocates nothing.
-    fn child(
-        &mut self,
-        place: usize,
-        supervisor: &Supervisor,
-        gate: &crate::exec::Gate,
-        report: &Writer,
-        job: bool,
-    ) -> ! {
-        if job {
-            super::terminal::lead_job();
+    fn child(&mut self, place: usize, supervisor: &Supervisor, gate: &Gate, report: &Writer, job: Option<Job>) -> ! {
+        if let Some(job) = job {
+            super::terminal::lead_job(job == Job::Foreground);
         } else if self.background {
             let _ = rustix::process::setsid();
             super::terminal::replace_by(self.null.as_ref());
@@ -262,11 +285,11 @@ impl Work<'_> {
     }
 }
 
-/// Keeps everything inside from tracing us or opening our entries in /proc while we are between both worlds.
-fn hide() -> io::Result<()> {
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
-}
-
-fn set_parent_death() -> io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+/// Keeps everything inside from tracing us or opening our entries in /proc while we are between both worlds; and sees to
+/// it that root and working directory are our own. A process that shares them with another one cannot join user and
+/// mount namespaces (setns(2): EINVAL), and would take the other one along wherever it goes.
+fn settle() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+    Ok(())
 }

@@ -80,10 +80,18 @@ fn place(mounts: &[Mount], line: &Line<'_>) -> Option<Vec<u8>> {
     })
 }
 
+/// Tells whether it is frozen or about to be: `FREEZING` (version 1), or asked for and not yet done (version 2).
 fn is_frozen(path: &[u8], version: u8) -> bool {
-    let (name, sign) = if version == 1 { ("freezer.state", "FROZEN") } else { ("cgroup.events", "frozen 1") };
-    let file = Path::new(OsStr::from_bytes(path)).join(name);
-    std::fs::read_to_string(file).is_ok_and(|text| text.contains(sign))
+    let read = |name: &str| std::fs::read(Path::new(OsStr::from_bytes(path)).join(name)).unwrap_or_default();
+    if version == 1 {
+        return freezes(&read("freezer.state"));
+    }
+    read("cgroup.events").split(|byte| *byte == b'\n').any(|line| line == b"frozen 1")
+        || read("cgroup.freeze").trim_ascii() == b"1"
+}
+
+fn freezes(state: &[u8]) -> bool {
+    matches!(state.trim_ascii(), b"FROZEN" | b"FREEZING")
 }
 
 #[cfg(test)]
@@ -93,6 +101,12 @@ mod tests {
     const MOUNTS: &[u8] = b"1 1 0:1 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
         2 1 0:2 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
         3 1 0:3 /box /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n";
+
+    #[test]
+    fn what_is_about_to_freeze_counts_as_frozen() {
+        assert!(freezes(b"FROZEN\n") && freezes(b"FREEZING\n"));
+        assert!(!freezes(b"THAWED\n") && !freezes(b""));
+    }
 
     #[test]
     fn each_hierarchy_is_found_by_its_controllers() {

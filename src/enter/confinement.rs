@@ -1,9 +1,11 @@
 //! The restrictions of a target beyond its namespaces: what `--confined` copies, and what is said of them without it.
 
 use super::facts::Confinement;
+use super::label::{self, Found};
 use super::request::Request;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::printable;
+use crate::proc::Proc;
 use crate::proc::status::Status;
 use crate::target::PinnedProcess;
 
@@ -61,13 +63,14 @@ fn lowered(limit: Limit, ours: &[Limit]) -> Limit {
 pub(super) fn read(
     request: &Request,
     process: &PinnedProcess,
+    proc: Option<&Proc>,
     status: &Status<'_>,
     capabilities: u64,
     remarks: &mut Vec<String>,
 ) -> Result<Confinement> {
     let mut confinement = Confinement::default();
     if request.selinux {
-        confinement.label = Some(selinux_context(process)?);
+        confinement.label = Some(label::selinux_context(process, proc)?);
     }
     if !request.confined {
         return Ok(confinement);
@@ -84,7 +87,14 @@ pub(super) fn read(
     confinement.bounding = status.mask("CapBnd");
     confinement.no_new_privs = status.field("NoNewPrivs") == Some(b"1");
     if confinement.label.is_none() {
-        confinement.label = label(process).filter(|label| Some(label) != own_label().as_ref());
+        match label::of(process, proc) {
+            Found::Label(label) => confinement.label = Some(label),
+            Found::Foreign(text) => {
+                let text = printable(&text);
+                remarks.push(format!("not joined: its security label {text}, which its module lets nobody take"));
+            }
+            Found::Nothing => {}
+        }
     }
     confinement.seccomp = has_seccomp(status);
     if confinement.seccomp {
@@ -105,55 +115,23 @@ fn oom_score(process: &PinnedProcess, may_lower: bool, remarks: &mut Vec<String>
     (theirs != ours).then_some(theirs)
 }
 
-fn selinux_context(process: &PinnedProcess) -> Result<Vec<u8>> {
-    // selinuxfs is mounted where SELinux is enabled.
-    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
-        return Err(Error::new(ErrorKind::Unsupported, "cannot take the SELinux context: SELinux is not enabled here")
-            .with_hint("leave out -Z"));
-    }
-    let text = process.read("attr/current").map_err(|error| process.cannot("read the SELinux context", error))?;
-    Ok(trimmed(&text))
-}
-
-/// Returns the label of a security module that has labels and can take one for the next program (AppArmor, SELinux).
-fn label(process: &PinnedProcess) -> Option<Vec<u8>> {
-    process.read("attr/current").ok().and_then(|text| as_exec(&text))
-}
-
-fn own_label() -> Option<Vec<u8>> {
-    std::fs::read("/proc/self/attr/current").ok().and_then(|text| as_exec(&text))
-}
-
-/// Returns what is to be written to attr/exec for a label read from attr/current. AppArmor shows `profile (mode)` and
-/// takes `exec profile`; SELinux has a context with colons for both.
-fn as_exec(text: &[u8]) -> Option<Vec<u8>> {
-    let text = trimmed(text);
-    if text.is_empty() || text == b"unconfined" {
-        return None;
-    }
-    match text.iter().rposition(|byte| *byte == b'(') {
-        Some(mode) if text.ends_with(b")") => Some([b"exec ", text[..mode].trim_ascii_end()].concat()),
-        _ => Some(text),
-    }
-}
-
-fn trimmed(text: &[u8]) -> Vec<u8> {
-    text.strip_suffix(b"\0").unwrap_or(text).trim_ascii().to_vec()
-}
-
 fn has_seccomp(status: &Status<'_>) -> bool {
     status.field("Seccomp").is_some_and(|mode| mode != b"0")
 }
 
 /// Says in one line which restrictions of the target a plain join leaves behind.
-pub(super) fn left_out(process: &PinnedProcess, status: &Status<'_>) -> Option<String> {
+pub(super) fn left_out(process: &PinnedProcess, proc: Option<&Proc>, status: &Status<'_>) -> Option<String> {
     let mut parts = Vec::new();
     let theirs = process.read("cgroup").unwrap_or_default();
     if theirs != std::fs::read("/proc/self/cgroup").unwrap_or_default() {
         parts.push("its control groups".to_owned());
     }
-    if let Some(label) = label(process).filter(|label| Some(label) != own_label().as_ref()) {
-        parts.push(format!("its security label ({})", printable(&label)));
+    match label::of(process, proc) {
+        Found::Label(label) => {
+            parts.push(format!("its {} label ({})", label.module, printable(label.text.to_bytes())));
+        }
+        Found::Foreign(text) => parts.push(format!("its security label ({})", printable(&text))),
+        Found::Nothing => {}
     }
     let ours = limits(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default());
     if limits(&String::from_utf8_lossy(&process.read("limits").unwrap_or_default())) != ours {
@@ -194,15 +172,5 @@ mod tests {
     #[test]
     fn our_own_limits_are_all_understood() {
         assert_eq!(limits(&std::fs::read_to_string("/proc/self/limits").unwrap()).len(), LIMITS.len());
-    }
-
-    #[test]
-    fn a_label_is_turned_into_what_attr_exec_takes() {
-        assert_eq!(as_exec(b"docker-default (enforce)\n"), Some(b"exec docker-default".to_vec()));
-        assert_eq!(
-            as_exec(b"system_u:system_r:container_t:s0:c1,c2\0"),
-            Some(b"system_u:system_r:container_t:s0:c1,c2".to_vec())
-        );
-        assert_eq!((as_exec(b"unconfined\n"), as_exec(b"")), (None, None));
     }
 }

@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::gather::read_below;
+use super::files::read_below;
 use super::request::{Environment, Request};
 use crate::error::Result;
 use crate::exec::split_variable;
+use crate::proc::Proc;
 use crate::target::PinnedProcess;
 
 type Variables = Vec<(OsString, OsString)>;
@@ -28,9 +29,9 @@ pub(crate) struct Passwd {
 }
 
 /// Reads the entry of `uid` from `etc/passwd` below `root`; from ours without one.
-pub(crate) fn passwd(root: Option<&OwnedFd>, uid: u32) -> Option<Passwd> {
+pub(crate) fn passwd(root: Option<&OwnedFd>, proc: Option<&Proc>, uid: u32) -> Option<Passwd> {
     let text = match root {
-        Some(root) => read_below(root, "etc/passwd", PASSWD_LIMIT).ok()?,
+        Some(root) => read_below(root, proc, "etc/passwd", PASSWD_LIMIT).ok()?,
         None => std::fs::read("/etc/passwd").ok()?,
     };
     text.split(|byte| *byte == b'\n').find_map(|line| entry(line, uid))
@@ -44,12 +45,13 @@ fn entry(line: &[u8], uid: u32) -> Option<Passwd> {
     usable.then(|| Passwd { name: name.to_vec(), home: home.to_vec(), shell: shell.to_vec() })
 }
 
-/// Puts the environment together. `inside` tells that the mount namespace is joined.
-pub(crate) fn environment(
+/// Puts the environment together. `inside` tells that the mount namespace is joined; `passwd` is asked only if the entry
+/// is needed.
+pub(crate) fn environment<'a>(
     request: &Request,
     process: Option<&PinnedProcess>,
     inside: bool,
-    passwd: Option<&Passwd>,
+    passwd: impl Fn() -> Option<&'a Passwd>,
     remarks: &mut Vec<String>,
 ) -> Result<Variables> {
     let choice = match request.environment {
@@ -67,11 +69,11 @@ pub(crate) fn environment(
             }
             Err(_) => {
                 remarks.push("the target's environment cannot be read: a clean one is used".to_owned());
-                clean(passwd)
+                clean(passwd())
             }
         },
         (Environment::Keep, _) => std::env::vars_os().collect(),
-        _ => clean(passwd),
+        _ => clean(passwd()),
     };
     for (name, value) in &request.variables {
         set(&mut variables, name, value.clone());

@@ -1,5 +1,7 @@
 //! What plan and preflight judge by: plain data, so that both are pure.
 
+use super::label::Label;
+use crate::exec::Refusal;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 
@@ -23,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) handle: usize,
     /// For a pid namespace: whether it is ours or below it; nothing else can be joined.
     pub(crate) below: bool,
+    /// For a pid namespace: whether its init is known to have ended.
+    pub(crate) dead: bool,
 }
 
 /// Where the user namespace that owns a namespace stands. Level 0 is our own, and the last is the one to join.
@@ -137,19 +141,21 @@ pub(crate) struct Confinement {
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) bounding: Option<u64>,
     pub(crate) no_new_privs: bool,
-    /// The security module's label, if one gives labels.
-    pub(crate) label: Option<Vec<u8>>,
+    /// The security module's label, if it differs from ours and can be taken.
+    pub(crate) label: Option<Label>,
     /// Whether it lives under a seccomp filter, which cannot be copied.
     pub(crate) seccomp: bool,
 }
 
 /// Whether the command can be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// One of the places has it, or that could not be told.
     Possible,
     /// No place has it.
     Absent,
+    /// It is there, and will be refused, since its interpreter is not.
+    Refused(Box<Refusal>),
 }
 
 /// Everything that was found out about the target and ourselves before anything is done.

@@ -1,12 +1,11 @@
 //! Opens everything a plan may need, in the order that makes it safe, and notes the facts: first the pidfd, then every
 //! descriptor, and last the proof that the process they came from is still the one.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
 use super::request::{Place, Request};
@@ -16,6 +15,7 @@ use crate::id::NamespaceId;
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
 use crate::printable;
 use crate::proc::{Proc, status::Status};
+use crate::sys::handle::Handle;
 use crate::sys::{nsfs, pidfd, socket};
 use crate::target::{PinnedNamespace, PinnedProcess, Resolved, Target, open_path, require_kind};
 
@@ -40,7 +40,7 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     let target = name_of(request, resolved.as_ref());
     let mut found: Vec<PinnedNamespace> = Vec::new();
     for (kind, path) in &request.files {
-        found.push(require_kind(open_path(path)?, *kind, path.as_os_str().as_bytes())?);
+        found.push(require_kind(open_file(path)?, *kind, path.as_os_str().as_bytes())?);
     }
     match resolved {
         Some(Resolved::Process(process)) => {
@@ -64,7 +64,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         let ours = own_id(kind) == Some(id);
         let owner = if ours { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
         let below = kind != NamespaceKind::Pid || ours || is_below_ours(&namespace);
-        candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below });
+        let dead = kind == NamespaceKind::Pid && !ours && below && has_lost_init(request, &namespace);
+        candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);
     }
     let mut facts = Facts {
@@ -84,11 +85,29 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         remarks: Vec::new(),
     };
     look_at_process(request, &mut facts, &mut pinned)?;
+    let seen = pinned.process.as_ref().map(|process| seen_elsewhere(request, process, &facts));
+    facts.remarks.extend(seen.into_iter().flatten());
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {
         process.verify()?;
     }
     Ok((facts, pinned))
+}
+
+/// Opens a namespace file, or `:ID`, the namespace with that unique id.
+fn open_file(path: &Path) -> Result<PinnedNamespace> {
+    let Some(id) = path.as_os_str().as_bytes().strip_prefix(b":") else { return open_path(path) };
+    let shown = printable(id);
+    let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).filter(|id| *id != 0);
+    let id = id.ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, format!("malformed namespace id {shown}"))
+            .with_hint("`:ID` is the unique id that the kernel gives a namespace, a number")
+    })?;
+    Handle::by_id(id).open().and_then(PinnedNamespace::new).map_err(|error| {
+        Error::system(format!("cannot open the namespace with id {id}"), error).with_hint(
+            "it is gone, we have no rights over its owner, or the kernel is older than 6.19: name a file or a process",
+        )
+    })
 }
 
 fn name_of(request: &Request, resolved: Option<&Resolved>) -> String {
@@ -114,7 +133,7 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
         (request.confined, "its restrictions"),
     ];
     if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
-        return Err(Error::new(ErrorKind::Invalid, format!("cannot take {what} from {target}: it is no process"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {what} from {target}: it is no process"))
             .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
     }
     if request.target.is_none() && request.files.is_empty() {
@@ -159,7 +178,7 @@ fn network_of_socket(process: &PinnedProcess, number: i32) -> Result<PinnedNames
     let namespace = socket::network_namespace(duplicate.as_fd()).and_then(PinnedNamespace::new);
     namespace.map_err(|error| match error.raw_os_error() {
         Some(libc::ENOTTY) => {
-            Error::new(ErrorKind::Invalid, format!("descriptor {number} of process {pid} is no network socket"))
+            Error::new(ErrorKind::Unsuitable, format!("descriptor {number} of process {pid} is no network socket"))
         }
         _ => process.cannot(&format!("find the network namespace of socket {number}"), error),
     })
@@ -256,6 +275,13 @@ fn is_below_ours(namespace: &PinnedNamespace) -> bool {
     false
 }
 
+/// Tells whether a pid namespace is known to have had an init, and to have none now. A link in /proc is there from the
+/// birth of its init on; only what was found by its inode can have come from a pidfd, which has it earlier.
+fn has_lost_init(request: &Request, namespace: &PinnedNamespace) -> bool {
+    let by_inode = matches!(request.target, Some(Target::Namespace { .. }));
+    !by_inode && nsfs::has_init(namespace.as_fd()) == Some(false)
+}
+
 fn groups() -> Vec<u32> {
     let effective = rustix::process::getegid();
     let groups = rustix::process::getgroups().unwrap_or_default();
@@ -283,12 +309,46 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
         pinned.cgroups = files;
     }
     if request.confined || request.selinux {
-        facts.confinement = Some(confinement::read(request, process, &status, facts.capabilities, &mut facts.remarks)?);
+        facts.confinement = Some(confinement::read(
+            request,
+            process,
+            pinned.proc.as_ref(),
+            &status,
+            facts.capabilities,
+            &mut facts.remarks,
+        )?);
     }
     if request.verbose && !request.confined {
-        facts.remarks.extend(confinement::left_out(process, &status));
+        facts.remarks.extend(confinement::left_out(process, pinned.proc.as_ref(), &status));
     }
     Ok(())
+}
+
+/// Tells what the command will see of another world than the one it is in, since some kinds were chosen and not others.
+fn seen_elsewhere(request: &Request, process: &PinnedProcess, facts: &Facts) -> Vec<String> {
+    let asked = |kind| facts.candidates.iter().any(|one| one.kind == kind);
+    let joined = |kind| facts.candidates.iter().any(|one| one.kind == kind && !one.ours);
+    let rooted = request.root != Place::Unasked;
+    let mut remarks = Vec::new();
+    if joined(NamespaceKind::Pid) && !asked(NamespaceKind::Mnt) && !rooted {
+        remarks.push(
+            "/proc still shows the processes outside, since the mounts are not joined: add -m, or mount a new /proc inside"
+                .to_owned(),
+        );
+    }
+    let elsewhere = || {
+        let theirs = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
+        theirs.is_ok_and(|theirs| own_id(NamespaceKind::Pid) != Some(theirs.id()))
+    };
+    if joined(NamespaceKind::Mnt) && !asked(NamespaceKind::Pid) && elsewhere() {
+        remarks.push(
+            "/proc inside shows a pid namespace in which the command is not, so that `ps` can fail: add -p".to_owned(),
+        );
+    }
+    if request.verbose && joined(NamespaceKind::Net) && !asked(NamespaceKind::Mnt) && !rooted {
+        remarks.push("/sys still shows the network interfaces outside, since the mounts are not joined".to_owned());
+    }
+    remarks
 }
 
 fn has_file(request: &Request, kind: NamespaceKind) -> bool {
@@ -337,45 +397,15 @@ fn open_directory(path: &Path) -> Result<OwnedFd> {
     })
 }
 
-/// Opens a path below the target's root for reading, so that no link in it leads outside; only a regular file.
-pub(crate) fn read_below(root: &OwnedFd, path: &str, limit: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = open_below(root, path, flags)?;
-    let stat = rustix::fs::fstat(&file)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    let mut content = vec![0; limit.min(stat.st_size.max(0) as usize)];
-    let count = rustix::io::read(&file, &mut content[..])?;
-    content.truncate(count);
-    Ok(content)
-}
-
-fn open_below(root: &OwnedFd, path: impl rustix::path::Arg + Copy, flags: OFlags) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
-}
-
-/// Tells whether one of these files can be there, below the target's root. In doubt (an older kernel, a filesystem
-/// closed to us) it can.
-pub(crate) fn presence(root: Option<&OwnedFd>, places: &[std::ffi::CString]) -> Presence {
-    let Some(root) = root else { return Presence::Possible };
-    let absent = places.iter().all(|place| {
-        // A relative place is looked up in a working directory that is not there yet.
-        place.as_bytes().starts_with(b"/")
-            && open_below(root, place.as_c_str(), OFlags::PATH | OFlags::CLOEXEC)
-                .is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)))
-    });
-    if absent { Presence::Absent } else { Presence::Possible }
-}
-
 /// Returns descriptors the command asked to keep, checked to be open.
 pub(crate) fn kept(request: &Request) -> Result<Vec<i32>> {
     let mut numbers: Vec<i32> = request.keep_descriptors.iter().copied().filter(|number| *number > 2).collect();
     numbers.sort_unstable();
     numbers.dedup();
     match numbers.iter().find(|number| !crate::sys::process::is_open(**number)) {
-        Some(number) => Err(Error::new(ErrorKind::Invalid, format!("cannot keep descriptor {number}: it is not open"))),
+        Some(number) => {
+            Err(Error::new(ErrorKind::Unsuitable, format!("cannot keep descriptor {number}: it is not open")))
+        }
         None => Ok(numbers),
     }
 }

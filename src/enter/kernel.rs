@@ -24,7 +24,7 @@ pub(crate) trait Kernel {
     fn set_limit(&mut self, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()>;
     fn set_oom_score(&mut self, score: &CStr) -> io::Result<()>;
     fn limit_capabilities(&mut self, mask: u64) -> io::Result<()>;
-    fn set_label(&mut self, label: &CStr) -> io::Result<()>;
+    fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()>;
     fn drop_groups(&mut self) -> io::Result<()>;
     fn set_gid(&mut self, gid: u32) -> io::Result<()>;
     fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()>;
@@ -43,7 +43,7 @@ pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
         Step::SetLimit(resource, soft, hard) => kernel.set_limit(*resource, *soft, *hard),
         Step::SetOomScore(score) => kernel.set_oom_score(score),
         Step::LimitCapabilities(mask) => kernel.limit_capabilities(*mask),
-        Step::SetLabel(label) => kernel.set_label(label),
+        Step::SetLabel(label) => kernel.set_label(label.file, &label.text),
         Step::DropGroups { if_allowed } => match kernel.drop_groups() {
             Err(error) if *if_allowed && error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             result => result,
@@ -73,6 +73,22 @@ impl Linux<'_> {
     }
 }
 
+/// Returns what the bounding set still has.
+fn bounding() -> io::Result<CapabilitySet> {
+    let mut set = CapabilitySet::empty();
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match rustix::thread::capability_is_in_bounding_set(one) {
+            Ok(true) => set |= one,
+            Ok(false) => {}
+            // The kernel does not know that many.
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(set)
+}
+
 impl Kernel for Linux<'_> {
     fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()> {
         process::set_namespace(self.0.namespaces.get(handle).ok_or_else(missing)?.as_fd(), kind)
@@ -88,7 +104,19 @@ impl Kernel for Linux<'_> {
     }
 
     fn change_directory_to(&mut self, path: &CStr) -> io::Result<()> {
-        Ok(rustix::process::chdir(path)?)
+        // A link of the target's can lead through a magic one of procfs to a descriptor of ours, a directory of the
+        // host's from which `..` leads on (CVE-2024-21626).
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = rustix::fs::ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve) {
+            Ok(directory) => return Ok(rustix::process::fchdir(directory)?),
+            Err(rustix::io::Errno::NOSYS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // Before Linux 5.6: outside of the root directory getcwd(2) tells no absolute path.
+        rustix::process::chdir(path)?;
+        let inside = rustix::process::getcwd(Vec::new()).is_ok_and(|path| path.as_bytes().starts_with(b"/"));
+        if inside { Ok(()) } else { Err(rustix::io::Errno::LOOP.into()) }
     }
 
     fn enter_cgroup(&mut self, handle: usize) -> io::Result<()> {
@@ -117,11 +145,18 @@ impl Kernel for Linux<'_> {
                 rustix::thread::remove_capability_from_bounding_set(one)?;
             }
         }
+        // What is inheritable passes by the bounding set (capabilities(7)); what is ambient is inheritable too.
+        let mut sets = rustix::thread::capabilities(None)?;
+        let left = CapabilitySet::from_bits_retain(mask);
+        if !left.contains(sets.inheritable) {
+            sets.inheritable &= left;
+            rustix::thread::set_capabilities(None, sets)?;
+        }
         Ok(())
     }
 
-    fn set_label(&mut self, label: &CStr) -> io::Result<()> {
-        self.write_own(c"self/attr/exec", label.to_bytes())
+    fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()> {
+        self.write_own(file, label.to_bytes())
     }
 
     fn drop_groups(&mut self) -> io::Result<()> {
@@ -142,7 +177,7 @@ impl Kernel for Linux<'_> {
     }
 
     fn keep_capabilities(&mut self) -> io::Result<()> {
-        let permitted = rustix::thread::capabilities(None)?.permitted;
+        let permitted = rustix::thread::capabilities(None)?.permitted & bounding()?;
         let sets = CapabilitySets { effective: permitted, permitted, inheritable: permitted };
         rustix::thread::set_capabilities(None, sets)?;
         for number in 0..u64::BITS {
@@ -161,6 +196,7 @@ impl Kernel for Linux<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::label::Label;
     use super::super::plan::{Order, Step};
     use super::*;
     use crate::id::NamespaceId;
@@ -205,8 +241,8 @@ mod tests {
         fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
             self.note(format!("bounding {mask}"))
         }
-        fn set_label(&mut self, label: &CStr) -> io::Result<()> {
-            self.note(format!("label {label:?}"))
+        fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()> {
+            self.note(format!("label {file:?} {label:?}"))
         }
         fn drop_groups(&mut self) -> io::Result<()> {
             self.note("setgroups".to_owned())
@@ -242,6 +278,8 @@ mod tests {
             Step::SetGid(0),
             Step::SetUid { uid: 0, keep: true },
             Step::KeepCapabilities,
+            Step::SetLabel(Label { module: "SELinux", file: c"attr/exec", text: c"a:b".to_owned() }),
+            Step::NoNewPrivileges,
             Step::Execute,
         ]
     }
@@ -250,8 +288,10 @@ mod tests {
     fn the_calls_come_in_the_order_of_the_steps() {
         let mut kernel = Recorder::default();
         steps().iter().for_each(|step| perform(step, &mut kernel).unwrap());
-        let expected = ["join user 0", "join net 3", "chroot", "setgroups", "gid 0", "uid 0 true", "ambient"];
-        assert_eq!(kernel.calls, expected);
+        let joins = ["join user 0", "join net 3", "chroot"];
+        let credentials = ["setgroups", "gid 0", "uid 0 true", "ambient"];
+        let last = ["label \"attr/exec\" \"a:b\"", "nnp"];
+        assert_eq!(kernel.calls, [&joins[..], &credentials, &last].concat());
     }
 
     #[test]

@@ -25,8 +25,10 @@ mod cgroups;
 mod confinement;
 mod environment;
 mod facts;
+mod files;
 mod gather;
 mod kernel;
+mod label;
 mod outline;
 mod plan;
 mod preflight;
@@ -37,18 +39,19 @@ mod wording;
 pub use outline::{Outline, OutlineStep};
 pub use request::{Environment, Id, Place, Request};
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
 use rustix::termios::isatty;
 
 use crate::error::{Error, Result};
-use crate::exec::{Ending, Failure, Program};
+use crate::exec::{Ending, Failure, Program, Refusal};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::sys::process;
 use apply::{Applied, Work};
-use facts::{Facts, Way};
+use facts::{Facts, Presence, Way};
 use gather::Pinned;
 use plan::{Step, Steps};
 
@@ -95,18 +98,37 @@ impl Enter {
         preflight::check(&request, &facts, &steps)?;
         let program = program(&request, &facts, &pinned, &mut steps)?;
         let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-        facts.command = gather::presence(root, program.candidates());
+        facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
 
     /// Tells what [`run`](Self::run) would do.
     pub fn plan(&self) -> Outline {
-        outline::outline(&self.facts, &self.steps, &self.program, self.pty)
+        let mut outline = outline::outline(&self.facts, &self.steps, &self.program, self.pty);
+        if let Some(Outcome::NotExecuted { error, .. }) = self.obstacle() {
+            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+            outline.obstacle = Some(format!("{error}{cause}"));
+        }
+        outline
     }
 
     /// Returns what is worth telling, though no failure: what stays as it is, what is not joined.
     pub fn remarks(&self) -> &[String] {
         &self.steps.remarks
+    }
+
+    /// Tells that the command is not inside, or cannot be executed there, before anything is done.
+    fn obstacle(&self) -> Option<Outcome> {
+        match &self.facts.command {
+            Presence::Possible => None,
+            Presence::Absent => {
+                let error = preflight::absent(&self.request, &self.facts.target);
+                Some(Outcome::NotExecuted { status: 127, error })
+            }
+            Presence::Refused(refusal) => {
+                Some(not_executed(refusal, &self.facts, self.program.name(), self.program.candidates()))
+            }
+        }
     }
 
     /// Takes the steps. If no child is needed, this process becomes the command, and the call returns only if that
@@ -115,10 +137,10 @@ impl Enter {
     /// # Errors
     /// A step failed: which, why, and what to do. The process must be expected to have joined some namespaces.
     pub fn run(mut self) -> Result<Outcome> {
-        if let Some(error) = preflight::absent(&self.request, &self.facts) {
-            return Ok(Outcome::NotExecuted { status: 127, error });
+        if let Some(outcome) = self.obstacle() {
+            return Ok(outcome);
         }
-        let outer = if self.pty { terminal::open()? } else { None };
+        let outer = if self.pty { terminal::open(self.steps.steps.contains(&Step::Fork))? } else { None };
         let work = Work {
             steps: &self.steps.steps,
             pinned: &self.pinned,
@@ -150,16 +172,20 @@ fn failed(
     candidates: &[std::ffi::CString],
 ) -> Result<Outcome> {
     if let Some(refusal) = failure.refusal {
-        let mut error = refusal.explain(name, candidates);
-        if error.hint().is_none() && facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) {
-            error = error.with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- CMD`");
-        }
-        return Ok(Outcome::NotExecuted { status: refusal.exit_status(), error });
+        return Ok(not_executed(&refusal, facts, name, candidates));
     }
     Err(match steps.get(failure.step as usize) {
         Some(step) => wording::explain(step, failure.errno, facts),
         None => Error::system("cannot run the command", std::io::Error::from_raw_os_error(failure.errno)),
     })
+}
+
+fn not_executed(refusal: &Refusal, facts: &Facts, name: &[u8], candidates: &[std::ffi::CString]) -> Outcome {
+    let mut error = refusal.explain(name, candidates);
+    if error.hint().is_none() && facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) {
+        error = error.with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- CMD`");
+    }
+    Outcome::NotExecuted { status: refusal.exit_status(), error }
 }
 
 /// Puts the command together: what was asked for, else a login shell.
@@ -171,14 +197,13 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
         _ => None,
     });
     let uid = uid.or_else(|| matches!(facts.way, Way::Stay).then_some(facts.effective_uid));
-    let needs = request.command.is_empty() || request.environment == Environment::Clean || inside;
-    let passwd = match (uid.filter(|_| needs), &pinned.root, inside) {
-        (Some(uid), Some(root), _) => environment::passwd(Some(root), uid),
-        (Some(uid), None, false) => environment::passwd(None, uid),
+    let passwd = LazyCell::new(|| match (uid, &pinned.root, inside) {
+        (Some(uid), Some(root), _) => environment::passwd(Some(root), pinned.proc.as_ref(), uid),
+        (Some(uid), None, false) => environment::passwd(None, None, uid),
         _ => None,
-    };
+    });
     let process = pinned.process.as_ref();
-    let variables = environment::environment(request, process, inside, passwd.as_ref(), &mut steps.remarks)?;
+    let variables = environment::environment(request, process, inside, || passwd.as_ref(), &mut steps.remarks)?;
     let program = if request.command.is_empty() {
         Program::login_shell(&environment::shells(passwd.as_ref(), inside), &variables)
     } else {

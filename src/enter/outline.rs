@@ -20,6 +20,8 @@ pub struct Outline {
     pub skipped: Vec<(NamespaceKind, NamespaceId)>,
     /// Whether a pseudo-terminal is set between.
     pub pty: bool,
+    /// Why the command cannot run there, if that is known already.
+    pub obstacle: Option<String>,
 }
 
 /// One step of an [`Outline`].
@@ -42,6 +44,7 @@ pub(super) fn outline(facts: &Facts, steps: &Steps, program: &Program, pty: bool
         steps: steps.steps.iter().map(|step| tell(step, program)).collect(),
         skipped: steps.skipped.iter().map(|skipped| (skipped.kind, skipped.id)).collect(),
         pty,
+        obstacle: None,
     }
 }
 
@@ -65,7 +68,7 @@ fn tell(step: &Step, program: &Program) -> OutlineStep {
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
         Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
-        Step::SetLabel(label) => plain("label", printable(label.to_bytes()).into_owned()),
+        Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),

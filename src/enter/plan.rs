@@ -13,6 +13,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use super::facts::{Candidate, Confinement, Facts, Owner, Way};
+use super::label::Label;
 use super::request::{Id, Place, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NamespaceId;
@@ -40,7 +41,7 @@ pub(crate) enum Step {
     /// Takes every capability that is not in the mask out of the bounding set.
     LimitCapabilities(u64),
     /// Takes the security label for the program.
-    SetLabel(CString),
+    SetLabel(Label),
     /// setgroups(2) with no group. Where nobody could tell whether that is allowed, a refusal is no failure.
     DropGroups { if_allowed: bool },
     /// setresgid(2).
@@ -118,8 +119,10 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         confine(confinement, &mut steps);
     }
     credentials(request, facts, &mut steps, &mut remarks)?;
-    if facts.confinement.as_ref().is_some_and(|confinement| confinement.no_new_privs) {
-        steps.push(Step::NoNewPrivileges);
+    if let Some(confinement) = &facts.confinement {
+        // Last of all: no_new_privs forbids some changes of label.
+        steps.extend(confinement.label.clone().map(Step::SetLabel));
+        steps.extend(confinement.no_new_privs.then_some(Step::NoNewPrivileges));
     }
     steps.push(Step::Execute);
     let skipped = facts.candidates.iter().filter(|candidate| candidate.ours);
@@ -172,9 +175,6 @@ fn early(request: &Request, facts: &Facts) -> Result<Vec<Step>> {
     if let Some(score) = confinement.oom_score_adj.filter(|_| request.confined) {
         steps.push(Step::SetOomScore(c_path(score.to_string().as_bytes())?));
     }
-    if let Some(label) = &confinement.label {
-        steps.push(Step::SetLabel(c_path(label)?));
-    }
     Ok(steps)
 }
 
@@ -196,7 +196,7 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
         }
         if asked == Some(Id::Follow) && found.is_none() {
             let message = format!("the target's {name} id is not known inside the user namespace to join");
-            return Err(Error::new(ErrorKind::Invalid, message).with_hint(format!("give the {name} id as a number")));
+            return Err(Error::new(ErrorKind::Unsuitable, message).with_hint(format!("give the {name} id as a number")));
         }
     }
     if by_default || request.gid.is_some() {
@@ -245,7 +245,7 @@ fn c_path(bytes: &[u8]) -> Result<CString> {
 impl Step {
     /// Tells whether it must be taken before we hide from /proc.
     pub(crate) fn is_early(&self) -> bool {
-        matches!(self, Self::SetOomScore(_) | Self::SetLabel(_))
+        matches!(self, Self::SetOomScore(_))
     }
 }
 
@@ -286,6 +286,7 @@ pub(super) mod tests {
             owner: *owner,
             handle: 10 + index,
             below: true,
+            dead: false,
         });
         let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
         let map = Map::parse(b"0 1000 1");
@@ -410,13 +411,25 @@ pub(super) mod tests {
         assert_eq!(remarks, ["supplementary groups stay (4, 27): setgroups is denied in that user namespace"]);
     }
 
+    fn label() -> Label {
+        Label { module: "AppArmor", file: c"thread-self/attr/apparmor/exec", text: c"exec box".to_owned() }
+    }
+
+    #[test]
+    fn a_context_alone_is_taken_right_before_the_program() {
+        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
+        facts.confinement = Some(Confinement { label: Some(label()), ..Confinement::default() });
+        let steps = plan(&Request { selinux: true, ..Request::default() }, &facts, false).unwrap().steps;
+        assert_eq!(steps[steps.len() - 2..], [Step::SetLabel(label()), Step::Execute]);
+    }
+
     #[test]
     fn restrictions_come_after_the_fork_and_no_new_privs_last() {
         let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
         facts.confinement = Some(Confinement {
             limits: vec![(7, Some(10), Some(20))],
             oom_score_adj: Some(5),
-            label: Some(b"exec box".to_vec()),
+            label: Some(label()),
             bounding: Some(0),
             no_new_privs: true,
             ..Confinement::default()
@@ -428,11 +441,12 @@ pub(super) mod tests {
             Step::SetLimit(7, Some(10), Some(20)),
             Step::LimitCapabilities(0),
             Step::SetUid { uid: 5, keep: false },
+            Step::SetLabel(label()),
             Step::NoNewPrivileges,
             Step::Execute,
         ];
         // What a hidden process could not write comes before all.
-        assert_eq!(steps[..2], [Step::SetOomScore(c"5".to_owned()), Step::SetLabel(c"exec box".to_owned())]);
-        assert_eq!(steps[3..], expected);
+        assert_eq!(steps[0], Step::SetOomScore(c"5".to_owned()));
+        assert_eq!(steps[2..], expected);
     }
 }

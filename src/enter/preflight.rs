@@ -1,8 +1,9 @@
 //! Judges each step before the first is taken. Pure: what is claimed here, facts prove.
 
-use super::facts::{Candidate, Facts, Owner, Presence, Way, capability};
+use super::facts::{Candidate, Facts, Owner, Way, capability};
 use super::plan::{Order, Step, Steps};
 use super::request::{Id, Request};
+use super::wording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 
@@ -28,6 +29,9 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
                 threads(facts, *kind)?;
                 let candidate = facts.candidates.iter().find(|one| one.kind == *kind && one.id == *id);
                 candidate.map_or(Ok(()), |candidate| downward(facts, candidate))?;
+                if let Some(candidate) = candidate.filter(|candidate| candidate.dead) {
+                    return Err(wording::dead_init(candidate.id, facts));
+                }
                 rights(facts, *kind, id.ino, *level, *order)?;
             }
             Step::ChangeRoot => may(facts, capability::SYS_CHROOT, "change the root directory", "CAP_SYS_CHROOT")?,
@@ -44,12 +48,8 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
 
 /// Words that no place inside has the command; not an [`Error`] of the preflight proper, for it has an exit status of
 /// its own.
-pub(crate) fn absent(request: &Request, facts: &Facts) -> Option<Error> {
-    if facts.command == Presence::Possible {
-        return None;
-    }
-    let target = &facts.target;
-    Some(match request.command.first() {
+pub(crate) fn absent(request: &Request, target: &str) -> Error {
+    match request.command.first() {
         Some(name) => {
             let name = crate::printable(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str())).into_owned();
             let error = Error::new(ErrorKind::NotFound, format!("cannot run {name}: {target} has no such file"));
@@ -63,7 +63,7 @@ pub(crate) fn absent(request: &Request, facts: &Facts) -> Option<Error> {
         None => Error::new(ErrorKind::NotFound, format!("cannot start a shell: {target} has none"))
             .because("neither the shell of its passwd entry nor /bin/sh exists among its files")
             .with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- sh`"),
-    })
+    }
 }
 
 fn cannot_join(facts: &Facts, kind: NamespaceKind, ino: u64) -> Error {
@@ -151,7 +151,7 @@ fn ids(request: &Request, facts: &Facts) -> Result<()> {
         if let Some(Id::Number(id)) = asked
             && !map.has(id)
         {
-            return Err(Error::new(ErrorKind::Invalid, format!("cannot take {name} id {id} in {}", facts.target))
+            return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {name} id {id} in {}", facts.target))
                 .because(format!("it is not mapped in its user namespace; these are: {map}"))
                 .with_hint(format!("choose a mapped {name} id")));
         }
@@ -168,7 +168,7 @@ fn frozen(facts: &Facts) -> Result<()> {
     };
     Err(Error::new(ErrorKind::System, format!("cannot join the control groups of {}", facts.target))
         .because(format!("it is paused: {path} is frozen, and whoever joins it stops until it is thawed"))
-        .with_hint(format!("resume the container, or `{thaw}`; or enter without --cgroup and --confined")))
+        .with_hint(format!("resume the container, or `{thaw}`; or enter without -c and --confined")))
 }
 
 #[cfg(test)]
@@ -245,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pid_namespace_without_its_init_takes_no_process() {
+        let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
+        facts.capabilities = u64::MAX;
+        facts.candidates[0].dead = true;
+        for request in [plain(), Request { no_fork: true, ..plain() }] {
+            assert!(refusal(&request, &facts)[1].contains("its init (PID 1 inside) has ended"));
+        }
+    }
+
+    #[test]
     fn more_than_one_thread_is_told_before_the_kernel_does() {
         for kind in [Mnt, Time] {
             let mut facts = facts(&[], &[(kind, Owner::Level(0))]);
@@ -289,12 +299,9 @@ mod tests {
 
     #[test]
     fn a_command_that_is_nowhere_is_told_with_the_way_out() {
-        let mut facts = facts(&[], &[]);
-        assert!(absent(&plain(), &facts).is_none());
-        facts.command = Presence::Absent;
-        assert!(absent(&plain(), &facts).unwrap().to_string().contains("cannot start a shell"));
+        assert!(absent(&plain(), "process 7").to_string().contains("cannot start a shell: process 7 has none"));
         let request = Request { command: vec!["ls\u{1b}".into()], ..Request::default() };
-        let error = absent(&request, &facts).unwrap();
+        let error = absent(&request, "process 7");
         assert!(error.to_string().contains("cannot run ls\\x1b"), "{error}");
         assert!(error.hint().unwrap().contains("leave out the mount namespace"));
     }

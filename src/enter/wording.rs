@@ -5,6 +5,7 @@ use std::io;
 use super::facts::Facts;
 use super::plan::{Order, Step};
 use crate::error::{Error, ErrorKind};
+use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::printable;
 
@@ -26,6 +27,9 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
             let path = printable(path.to_bytes());
             let error = Error::system(format!("cannot change to directory {path} of {target}"), cause);
             match errno {
+                libc::ELOOP => {
+                    error.with_hint("it leads through a link of /proc, which can lead outside, or in a circle")
+                }
                 libc::ENOENT => error.with_hint("-W is looked up among the target's files, after joining"),
                 _ => error,
             }
@@ -37,9 +41,9 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
         Step::LimitCapabilities(_) => Error::system("cannot take over the target's capability bounding set", cause)
             .with_hint("that takes CAP_SETPCAP: run nstool as root"),
         Step::SetLabel(label) => {
-            let message = format!("cannot take over the target's security label {}", printable(label.to_bytes()));
-            Error::system(message, cause)
-                .with_hint("the security module's policy forbids the change, or lacks the label")
+            let (module, text) = (label.module, printable(label.text.to_bytes()));
+            Error::system(format!("cannot take over the target's {module} label {text}"), cause)
+                .with_hint(format!("the policy of {module} forbids the change, or lacks the label"))
         }
         Step::DropGroups { .. } => groups(errno, cause),
         Step::SetGid(gid) => id("group", *gid, errno, cause, facts),
@@ -76,7 +80,7 @@ fn join(message: String, kind: NamespaceKind, errno: i32, facts: &Facts) -> Erro
         )
         .with_hint("run nstool in an outer pid namespace; `nstool ls -T parent` shows the hierarchy"),
         (libc::EINVAL, NamespaceKind::Mnt) => {
-            error("this process shares its root and working directory with another thread (EINVAL)".to_owned())
+            error("this process shares its root and working directory with another one (EINVAL)".to_owned())
         }
         (libc::EUSERS, NamespaceKind::Time) => error("this process has more than one thread (EUSERS)".to_owned()),
         (libc::EBUSY, NamespaceKind::Mnt) => {
@@ -95,16 +99,20 @@ fn own_filter() -> bool {
 fn fork(errno: i32, facts: &Facts) -> Error {
     let pid = facts.candidates.iter().find(|one| one.kind == NamespaceKind::Pid && !one.ours);
     match (errno, pid) {
-        (libc::ENOMEM, Some(pid)) => {
-            let id = pid.id;
-            Error::new(ErrorKind::Vanished, format!("cannot start a process in pid namespace {id} of {}", facts.target))
-                .because("its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)")
-                .with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
-        }
+        (libc::ENOMEM, Some(pid)) => dead_init(pid.id, facts),
         (libc::EAGAIN, _) => Error::system("cannot fork", io::Error::from_raw_os_error(errno))
             .with_hint("a limit on processes is reached: pids.max of a control group, or `ulimit -u`"),
         _ => Error::system("cannot fork", io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// Words that a pid namespace has lost its init: the kernel says ENOMEM at the fork then.
+pub(super) fn dead_init(id: NamespaceId, facts: &Facts) -> Error {
+    Error::new(ErrorKind::Vanished, format!("cannot start a process in pid namespace {id} of {}", facts.target))
+        .because(
+            "its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)",
+        )
+        .with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
 }
 
 fn cgroup(path: &[u8], version: u8, errno: i32, cause: io::Error) -> Error {
@@ -137,7 +145,7 @@ fn id(name: &str, id: u32, errno: i32, cause: io::Error, facts: &Facts) -> Error
     if errno != libc::EINVAL {
         return Error::system(message, cause);
     }
-    let error = Error::new(ErrorKind::Invalid, message);
+    let error = Error::new(ErrorKind::Unsuitable, message);
     let map = facts.maps.as_ref().map(|maps| if name == "user" { &maps.uids } else { &maps.gids });
     let error = match map {
         Some(map) => error.because(format!("it is not mapped in the user namespace; these are: {map} (EINVAL)")),
@@ -153,9 +161,9 @@ mod tests {
     use std::ffi::CString;
 
     use super::super::facts::{Map, Maps, Owner};
+    use super::super::label::Label;
     use super::super::plan::tests::facts;
     use super::*;
-    use crate::id::NamespaceId;
 
     /// Returns message, cause and hint on one line.
     fn words(step: &Step, errno: i32, facts: &Facts) -> String {
@@ -212,6 +220,7 @@ mod tests {
     #[test]
     fn every_other_step_says_what_it_could_not_do() {
         let facts = facts(&[], &[]);
+        let label = Label { module: "SELinux", file: c"", text: CString::from(c"a:b") };
         let cgroup = Step::EnterCgroup { handle: 0, path: b"/sys/fs/cgroup/a\x1b".to_vec(), version: 2 };
         for (step, errno, part) in [
             (Step::ChangeRoot, libc::EPERM, "root directory of process 7 (test)"),
@@ -223,7 +232,7 @@ mod tests {
             (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
             (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
             (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),
-            (Step::SetLabel(CString::from(c"a")), libc::EACCES, "security label a"),
+            (Step::SetLabel(label), libc::EACCES, "the policy of SELinux forbids"),
             (Step::KeepCapabilities, libc::EPERM, "keep the capabilities"),
             (Step::NoNewPrivileges, libc::EINVAL, "no_new_privs"),
             (Step::Execute, libc::EIO, "cannot start the command"),

@@ -81,7 +81,7 @@ pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
 
 /// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
 /// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
-/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11.
+/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look into files safely.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
@@ -97,5 +97,5 @@ pub(crate) fn become_program(
     }
     // Rust programs ignore SIGPIPE, and what is ignored stays so across execve(2).
     process::default_action(libc::SIGPIPE);
-    program.execute()
+    program.execute(proc)
 }

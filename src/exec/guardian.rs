@@ -1,14 +1,22 @@
 //! Sees to it that a child does not outlive us.
 //!
 //! PR_SET_PDEATHSIG is lost whenever the child changes credentials: `setpriv --reuid`, any set-user-id program. So a
-//! small process holds the child's pidfd and the reading end of a pipe of ours; when the pipe closes, which it does
-//! even if we are killed by SIGKILL, it kills the child. The child waits at a [`Gate`] until its guardian is there, so
-//! no program runs unguarded.
+//! small process holds the child's pidfd and the other end of a socket of ours; when that closes, which it does even if
+//! we are killed by SIGKILL, it kills the child. The child waits at a [`Gate`] until its guardian is there, so no program
+//! runs unguarded.
+//!
+//! A guardian is born before we join anything, and told later whom to guard: born after that, it would be among the
+//! processes of the target's pid namespace, where everybody could read our command line and root could end it.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
 use rustix::pipe::PipeFlags;
 
 use super::child::Child;
@@ -18,41 +26,74 @@ use crate::sys::process::{self, Closing, SignalSet};
 /// The process that guards a child of ours. Dropping it ends it, and leaves the child alone.
 #[derive(Debug)]
 pub(crate) struct Guardian {
-    process: Child,
+    /// Absent in a process that only let go of it.
+    process: Option<Child>,
     /// Closes with us.
-    _lifeline: OwnedFd,
+    lifeline: OwnedFd,
 }
 
 impl Guardian {
-    /// Starts guarding `child`; `None` before Linux 5.3, which has no pidfds: there PR_SET_PDEATHSIG must do.
+    /// Starts a guardian that has nobody to guard yet; `None` before Linux 5.3, which has no pidfds: there
+    /// PR_SET_PDEATHSIG must do.
     ///
     /// # Errors
     /// No process or descriptor left.
-    pub(crate) fn start(child: &Child) -> io::Result<Option<Self>> {
-        Self::start_with(child, libc::SIGKILL)
+    pub(crate) fn prepare() -> io::Result<Option<Self>> {
+        let own = || rustix::process::getpid().as_raw_nonzero().get();
+        let pidfds = pidfd::OPEN.present().unwrap_or_else(|| pidfd::open(own()).is_some());
+        if pidfds { Self::start_process(libc::SIGKILL).map(Some) } else { Ok(None) }
     }
 
-    /// The same with another signal, which the child may survive.
+    /// Starts guarding `child`.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// The guardian is gone, or `child` has no pidfd.
+    pub(crate) fn guard(&self, child: &Child) -> io::Result<()> {
+        let pidfd = [child.pidfd().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&pidfd));
+        rustix::net::sendmsg(&self.lifeline, &[io::IoSlice::new(b"!")], &mut control, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Starts guarding `child` at once; `signal` is what it gets, which it may survive. `None` as [`Self::prepare`].
+    ///
+    /// # Errors
+    /// No process or descriptor left.
     pub(crate) fn start_with(child: &Child, signal: i32) -> io::Result<Option<Self>> {
-        let Some(pidfd) = child.pidfd() else { return Ok(None) };
-        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        if child.pidfd().is_none() {
+            return Ok(None);
+        }
+        let guardian = Self::start_process(signal)?;
+        guardian.guard(child)?;
+        Ok(Some(guardian))
+    }
+
+    fn start_process(signal: i32) -> io::Result<Self> {
+        let (ours, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         match Child::fork()? {
-            Some(process) => Ok(Some(Self { process, _lifeline: writer })),
+            Some(process) => Ok(Self { process: Some(process), lifeline: ours }),
             None => {
-                drop(writer);
-                guard(&reader, pidfd, signal)
+                drop(ours);
+                guard(theirs, signal)
             }
         }
+    }
+
+    /// Lets go of it in a forked child, so that only its parent's life keeps the lifeline.
+    pub(crate) fn forsake(mut self) {
+        self.process = None;
     }
 }
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        self.process.signal(libc::SIGKILL);
-        let _ = self.process.wait(rustix::process::WaitOptions::empty());
+        if let Some(process) = &self.process {
+            process.signal(libc::SIGKILL);
+            let _ = process.wait(rustix::process::WaitOptions::empty());
+        }
     }
 }
 
@@ -93,17 +134,18 @@ impl Gate {
 }
 
 /// What the guarding process does.
-fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>, signal: i32) -> ! {
+fn guard(lifeline: OwnedFd, signal: i32) -> ! {
     // Out of reach of what is sent to our process group or typed at the terminal.
     let _ = rustix::process::setsid();
     SignalSet::all().block_exactly();
     let _ = rustix::thread::set_name(c"nstool-guard");
-    let (first, second) = (lifeline.as_raw_fd(), child.as_raw_fd());
-    process::close_all_but(&[first.min(second), first.max(second)], Closing::Now, None);
+    process::close_all_but(&[lifeline.as_raw_fd()], Closing::Now, None);
     // Nor may it hold open a pipe that somebody waits to see closed.
     process::close_standard();
+    // An end without a word: there was nobody to guard.
+    let Some(child) = receive(lifeline.as_fd()) else { process::exit_now(0) };
     loop {
-        let mut polled = [PollFd::new(lifeline, PollFlags::IN), PollFd::from_borrowed_fd(child, PollFlags::IN)];
+        let mut polled = [PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&child, PollFlags::IN)];
         let result = poll(&mut polled, None);
         if result == Err(rustix::io::Errno::INTR) {
             continue;
@@ -113,5 +155,68 @@ fn guard(lifeline: &OwnedFd, child: std::os::fd::BorrowedFd<'_>, signal: i32) ->
             let _ = pidfd::send_signal(child.as_fd(), signal);
         }
         process::exit_now(0);
+    }
+}
+
+/// Waits for the pidfd of whom to guard.
+fn receive(lifeline: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut word = [0];
+    loop {
+        let mut place = [io::IoSliceMut::new(&mut word)];
+        match rustix::net::recvmsg(lifeline, &mut place, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+            Ok(_) => break,
+        }
+    }
+    control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeping() -> Child {
+        Child::fork().unwrap().unwrap_or_else(|| {
+            let _ = rustix::event::poll(&mut [], None);
+            process::exit_now(0)
+        })
+    }
+
+    fn signal_that_ended(child: &Child) -> Option<i32> {
+        child.wait(rustix::process::WaitOptions::empty()).unwrap().unwrap().terminating_signal()
+    }
+
+    #[test]
+    fn the_child_is_killed_when_whoever_prepared_its_guardian_is_gone() {
+        // Born first, for it must not hold the lifeline.
+        let child = sleeping();
+        let Some(mut guardian) = Guardian::prepare().unwrap() else { return };
+        let process = guardian.process.take().unwrap();
+        guardian.guard(&child).unwrap();
+        // As the kernel does when we end.
+        drop(guardian);
+        assert_eq!(signal_that_ended(&child), Some(libc::SIGKILL));
+        assert_eq!(signal_that_ended(&process), None);
+    }
+
+    #[test]
+    fn a_guardian_that_is_dropped_or_never_told_does_no_harm() {
+        let Some(mut unused) = Guardian::prepare().unwrap() else { return };
+        let process = unused.process.take().unwrap();
+        drop(unused);
+        assert_eq!(signal_that_ended(&process), None);
+        let child = sleeping();
+        let guardian = Guardian::start_with(&child, libc::SIGTERM).unwrap();
+        drop(guardian);
+        let none = child.wait(rustix::process::WaitOptions::NOHANG).unwrap();
+        assert!(none.is_none());
+        child.signal(libc::SIGKILL);
+        assert_eq!(signal_that_ended(&child), Some(libc::SIGKILL));
     }
 }

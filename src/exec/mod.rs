@@ -8,10 +8,10 @@
 //! - `Supervisor`: the parent. It forwards signals, mirrors stop and continue, reaps, and knows how the child ended.
 //! - `Guardian`: sees to it that the child does not outlive us, even if we are killed by SIGKILL.
 //!
-//! In the order of use: `Supervisor::prepare`, `report::pipe`, `gate`, `Child::fork`. Then in the child: drop
-//! the `Gatekeeper`, its own steps, `die_with_parent` *after* the last change of credentials, `Gate::pass`,
+//! In the order of use: `Supervisor::prepare`, `Guardian::prepare`, `report::pipe`, `gate`, `Child::fork`. Then in the
+//! child: drop the `Gatekeeper`, forsake the guardian, its own steps, `die_with_parent` *after* the last change of credentials, `Gate::pass`,
 //! `become_program`, and on failure the report and `_exit`. In the parent: drop the writer of the report,
-//! `Guardian::start`, `Gatekeeper::open`, `Supervisor::wait`, and last `Ending::mirror`. The tests of
+//! `Guardian::guard`, `Gatekeeper::open`, `Supervisor::wait`, and last `Ending::mirror`. The tests of
 //! `supervise` are an example of it all.
 
 mod child;
@@ -22,6 +22,7 @@ pub(crate) mod report;
 mod supervise;
 
 pub(crate) use child::{Child, become_program, die_with_parent};
+pub(crate) use diagnose::lacking;
 pub(crate) use guardian::{Gate, Gatekeeper, Guardian, gate};
 pub use program::Program;
 pub(crate) use program::split_variable;

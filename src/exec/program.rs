@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::diagnose;
@@ -59,7 +60,8 @@ impl Program {
 
     /// Refuses a file, or an interpreter of a `#!` line, that is reached through a magic link of procfs. Where the files
     /// are somebody else's, such a link can lead to /proc/self/exe: to nstool's own file, which would run inside and
-    /// could be overwritten from there (CVE-2019-5736). Since Linux 5.6.
+    /// could be overwritten from there (CVE-2019-5736). Since Linux 5.6. A file that is exchanged between the look at it
+    /// and its execution goes through: only to run from a copy of our own file would prevent that.
     #[must_use]
     pub fn distrusting(mut self) -> Self {
         self.distrust = true;
@@ -86,15 +88,16 @@ impl Program {
         self.image.environment()
     }
 
-    /// Executes the first candidate that can be; returns only if none could, with the reason. Allocates nothing.
-    pub(crate) fn execute(&mut self) -> Refusal {
+    /// Executes the first candidate that can be; returns only if none could, with the reason. Allocates nothing. `proc`
+    /// is a descriptor of /proc.
+    pub(crate) fn execute(&mut self, proc: Option<BorrowedFd<'_>>) -> Refusal {
         let mut told: Option<(u8, usize, i32)> = None;
         for (index, path) in self.candidates.iter().enumerate() {
-            if self.distrust && diagnose::leads_through_magic(path) {
+            if self.distrust && diagnose::leads_through_magic(path, proc) {
                 return Refusal::new(index, libc::ELOOP).because(diagnose::Cause::MagicLink, b"");
             }
             let mut errno = errno_of(&self.image.execute(path));
-            if errno == libc::ENOEXEC && diagnose::may_be_script(path) {
+            if errno == libc::ENOEXEC && diagnose::may_be_script(path, proc) {
                 errno = errno_of(&self.image.execute_by_shell(path));
             }
             // A file that is there and cannot be executed tells more than a place where there is none.
@@ -114,7 +117,7 @@ impl Program {
         }
         let (_, index, errno) = told.unwrap_or((0, 0, libc::ENOENT));
         match self.candidates.get(index) {
-            Some(path) => diagnose::refusal(path, index, errno),
+            Some(path) => diagnose::refusal(path, index, errno, proc),
             None => Refusal::new(index, errno),
         }
     }

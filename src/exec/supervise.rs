@@ -29,6 +29,11 @@ pub(crate) trait Companion {
     fn serve(&mut self, ready: &[PollFlags]);
     /// Gets each signal first; `true` if it is dealt with and not passed on.
     fn take(&mut self, signal: i32) -> bool;
+    /// The child stopped by this signal; `true` if that is dealt with, so that we do not stop too.
+    fn stopped(&mut self, child: Pid, signal: i32) -> bool {
+        let _ = (child, signal);
+        false
+    }
     /// The child stopped, and we are about to.
     fn before_stop(&mut self);
     /// We go on.
@@ -158,7 +163,7 @@ impl Supervisor {
             if let Some(ending) = ending_of(status) {
                 return Ok(Some(ending));
             }
-            if status.stopped() {
+            if status.stopping_signal().is_some_and(|signal| !companion.stopped(child.pid(), signal)) {
                 companion.before_stop();
                 stop_ourselves();
                 // SIGCONT woke us up; it also waits in the descriptor, from where it is passed on.
@@ -276,7 +281,7 @@ mod tests {
                 process::exit_now(125);
             };
             drop(writer);
-            let guardian = Guardian::start(&child).unwrap();
+            let guardian = Guardian::start_with(&child, libc::SIGKILL).unwrap();
             gatekeeper.open();
             match supervisor.wait(&child, Some(reader), None, &mut NoCompanion).unwrap() {
                 Ok(ending) => {

@@ -85,6 +85,16 @@ impl Hidden {
         }
     }
 
+    /// Joins what two looks at the same things could not see: each counted once.
+    #[must_use]
+    pub fn joined(mut self, other: &Self) -> Self {
+        for (key, count) in &other.counts {
+            let here = self.counts.entry(*key).or_default();
+            *here = (*here).max(*count);
+        }
+        self
+    }
+
     /// Returns sort, reason and count of everything hidden.
     pub fn iter(&self) -> impl Iterator<Item = (Subject, Why, u64)> {
         self.counts.iter().map(|((subject, why), count)| (*subject, *why, *count))

@@ -28,6 +28,8 @@ pub struct Details {
     pub uid: u32,
     /// The command line, or where there is none (kernel threads, zombies) the thread's name. Hostile bytes.
     pub command: Vec<u8>,
+    /// Whether it has ended and waits for its parent to ask how.
+    pub zombie: bool,
 }
 
 impl Process {

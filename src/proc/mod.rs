@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags, RawDir};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Pid;
+use crate::kind::NamespaceKind;
 
 /// `PROC_SUPER_MAGIC` of statfs(2).
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -33,21 +34,44 @@ impl Proc {
     /// Opens `/proc`.
     ///
     /// # Errors
-    /// There is no `/proc`, or what is mounted there is no procfs (a container can be given anything).
+    /// There is no `/proc`, what is mounted there is no procfs (a container can be given anything), or it is that of a
+    /// pid namespace that does not contain us: its numbers mean other processes than ours, and `/proc/self` nobody.
     pub fn open() -> Result<Self> {
-        let hint = "mount one: `mount -t proc proc /proc`";
+        let hint = MOUNT_ONE;
         let dir = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("cannot open /proc", errno).with_hint(hint))?;
         let statfs = rustix::fs::fstatfs(&dir).map_err(|errno| Error::system("cannot examine /proc", errno))?;
         if statfs.f_type as u64 != PROC_SUPER_MAGIC {
             return Err(Error::new(ErrorKind::Unsupported, "/proc is no procfs").with_hint(hint));
         }
-        let own = rustix::fs::readlinkat(&dir, "self", Vec::new()).ok();
-        let own_pid = own.and_then(|link| link.to_str().ok()?.parse().ok());
+        // ENOENT is the kernel's word for a reader without a number there (proc_self_get_link()). A mount of it that
+        // propagated over our own is how this happens, and the pid namespace may be long gone.
+        let own = rustix::fs::readlinkat(&dir, "self", Vec::new()).map_err(|errno| match errno {
+            rustix::io::Errno::NOENT => foreign(&dir),
+            errno => Error::system("cannot read /proc/self", errno),
+        })?;
+        let own_pid = own.to_str().ok().and_then(|number| number.parse().ok());
         Ok(Self { dir, own_pid })
     }
 
-    /// Returns the number this procfs knows us by; `None` if its pid namespace does not contain us.
+    /// Says why processes cannot be looked up in `/proc` by their numbers here; `None`: they can.
+    pub fn trouble() -> Option<Error> {
+        match Self::open() {
+            Err(error) => Some(error),
+            Ok(proc) if !proc.is_of_our_pid_namespace() => {
+                let message = match proc.own_pid {
+                    Some(number) => {
+                        format!("/proc belongs to another pid namespace, around ours, where we are process {number}")
+                    }
+                    None => "/proc belongs to another pid namespace".to_owned(),
+                };
+                Some(Error::new(ErrorKind::Unsupported, message).with_hint(MOUNT_ONE))
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// Returns the number this procfs knows us by.
     pub fn own_pid(&self) -> Option<Pid> {
         self.own_pid
     }
@@ -136,11 +160,55 @@ impl Proc {
     }
 }
 
+/// What to do where there is no usable `/proc`.
+const MOUNT_ONE: &str = "mount one: `mount -t proc proc /proc`";
+
+/// Words a failure that comes from what is mounted on /proc, as [`Proc::trouble`] tells it.
+pub(crate) fn blame(message: impl Into<String>, trouble: &Error) -> Error {
+    let error = Error::new(trouble.kind(), message).because(trouble.to_string());
+    match trouble.hint() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// Words that this procfs shows a pid namespace that we are not in.
+fn foreign(dir: &OwnedFd) -> Error {
+    // Process 1 of a procfs is the init of its pid namespace, without which it has ended.
+    let path = format!("1/ns/{}", NamespaceKind::Pid);
+    let which = match rustix::fs::statat(dir, path, rustix::fs::AtFlags::empty()) {
+        Ok(stat) => format!(" ({})", stat.st_ino),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH) => " that has ended".to_owned(),
+        Err(_) => String::new(),
+    };
+    let message = format!("/proc belongs to another pid namespace{which}, which we are not in");
+    Error::new(ErrorKind::Unsupported, message).with_hint(
+        "`umount /proc` uncovers our own, if the other was mounted over it (being shared, it takes what others mount: \
+         `nstool mounts --check-shared` then tells whom); else mount one: `mount -t proc proc /proc`",
+    )
+}
+
 impl AsFd for Proc {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 }
+
+/// Opens what `found`, an O_PATH descriptor, is of: that and nothing else, whatever its path leads to now. `proc` is a
+/// descriptor of /proc. Allocates nothing.
+///
+/// # Errors
+/// Of openat(2).
+pub(crate) fn reopen(proc: BorrowedFd<'_>, found: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let mut path = [0; 32];
+    let number = rustix::path::DecInt::from_fd(found);
+    let end = FD_DIR.len() + number.as_bytes().len();
+    path[..FD_DIR.len()].copy_from_slice(FD_DIR);
+    path[FD_DIR.len()..end].copy_from_slice(number.as_bytes());
+    Ok(rustix::fs::openat(proc, &path[..end], flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+const FD_DIR: &[u8] = b"thread-self/fd/";
 
 /// Returns the names below an open directory that are numbers above or equal to 0, ascending: processes, threads,
 /// descriptors.
@@ -178,6 +246,15 @@ pub(crate) fn read_to_end(file: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_reopened() {
+        let proc = Proc::open().unwrap();
+        let found = rustix::fs::open("/etc/passwd", OFlags::PATH, Mode::empty()).unwrap();
+        let mut text = Vec::new();
+        read_to_end(reopen(proc.as_fd(), &found, OFlags::RDONLY).unwrap().as_fd(), &mut text).unwrap();
+        assert_eq!(text, std::fs::read("/etc/passwd").unwrap());
+    }
 
     #[test]
     fn we_are_in_the_list_and_can_be_read() {

@@ -2,7 +2,7 @@
 //! namespace alive, and that the kernel never gives to another one.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 use super::probe::Interface;
@@ -61,6 +61,16 @@ impl Handle {
         Self { length: 16, kind: NSFS, bytes }
     }
 
+    /// Makes the handle of the namespace with this unique id (`struct nsfs_file_handle`: id, kind and inode, of which the
+    /// last two may be left out together since Linux 6.19).
+    pub(crate) fn by_id(id: u64) -> Self {
+        /// `FILEID_NSFS`.
+        const FILEID_NSFS: i32 = 0xf1;
+        let mut handle = Self { length: 16, kind: FILEID_NSFS, bytes: [0; SPACE] };
+        handle.bytes[..8].copy_from_slice(&id.to_ne_bytes());
+        handle
+    }
+
     /// Opens the namespace. ESTALE: it is gone, or we have no right to open it this way.
     pub(crate) fn open(&self) -> io::Result<OwnedFd> {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
@@ -72,6 +82,13 @@ impl Handle {
     }
 }
 
+/// Returns a descriptor of the same namespace that does not keep the mount busy through which `fd` was opened; where
+/// the kernel has no handles of namespaces, or we no right to them, `fd` itself.
+pub(crate) fn without_mount(fd: OwnedFd) -> OwnedFd {
+    let handle = Handle::of(fd.as_fd()).and_then(Result::ok);
+    handle.and_then(|handle| handle.open().ok()).unwrap_or(fd)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +98,14 @@ mod tests {
     fn a_handle_leads_back_to_its_namespace() {
         let own = std::fs::File::open("/proc/self/ns/uts").unwrap();
         let Some(handle) = Handle::of(own.as_fd()) else { return };
-        let again = handle.unwrap().open().unwrap();
-        assert_eq!(rustix::fs::fstat(&again).unwrap().st_ino, rustix::fs::fstat(&own).unwrap().st_ino);
+        let ino = |fd: &OwnedFd| rustix::fs::fstat(fd).unwrap().st_ino;
+        let own: OwnedFd = own.into();
+        assert_eq!(ino(&handle.unwrap().open().unwrap()), ino(&own));
+        let Some(id) = crate::sys::nsfs::unique_id(own.as_fd()) else { return };
+        match Handle::by_id(id.unwrap()).open() {
+            Ok(again) => assert_eq!(ino(&again), ino(&own)),
+            // Linux 6.18 wants kind and inode too.
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE)),
+        }
     }
 }

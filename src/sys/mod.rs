@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod handle;
 pub(crate) mod kcmp;
+pub(crate) mod loop_device;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod nsfs;
@@ -15,6 +16,8 @@ pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod socket;
+#[cfg(feature = "cli")]
+pub(crate) mod startup;
 pub(crate) mod statmount;
 
 use std::io;

@@ -11,6 +11,7 @@ const NS_GET_USERNS: u32 = 0xb701;
 const NS_GET_PARENT: u32 = 0xb702;
 const NS_GET_NSTYPE: u32 = 0xb703;
 const NS_GET_OWNER_UID: u32 = 0xb704;
+const NS_GET_PID_FROM_PIDNS: u32 = 0x8004_b706;
 const NS_MNT_GET_INFO: u32 = 0x8010_b70a;
 const NS_MNT_GET_NEXT: u32 = 0x8010_b70b;
 const NS_MNT_GET_PREV: u32 = 0x8010_b70c;
@@ -59,6 +60,18 @@ pub(crate) fn unique_id(fd: BorrowedFd<'_>) -> Option<io::Result<u64>> {
     })
 }
 
+/// Tells whether a pid namespace below ours has its init, process 1; `None` before Linux 6.11. It is missing once it has
+/// ended and was reaped, or if it was not born yet.
+pub(crate) fn has_init(fd: BorrowedFd<'_>) -> Option<bool> {
+    // SAFETY: the request takes a number, no pointer.
+    let result = check(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_PID_FROM_PIDNS as _, 1) });
+    match result {
+        Ok(_) => Some(true),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Some(false),
+        Err(_) => None,
+    }
+}
+
 /// `struct mnt_ns_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,6 +117,12 @@ mod tests {
                 assert_ne!(id.unwrap(), 0);
             }
         }
+    }
+
+    #[test]
+    fn our_own_pid_namespace_has_its_init() {
+        let file = File::open("/proc/self/ns/pid").unwrap();
+        assert_ne!(has_init(file.as_fd()), Some(false));
     }
 
     #[test]

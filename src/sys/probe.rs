@@ -1,7 +1,10 @@
 //! Which kernel interfaces are there: each tried where it is first needed, and remembered.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::kind::{NamespaceKind, NamespaceLink};
 
 const UNTRIED: u8 = 0;
 const PRESENT: u8 = 1;
@@ -50,6 +53,18 @@ impl Interface {
 /// ENOSYS: no such call. ENOTTY: no such ioctl on this kind of file.
 fn is_absence(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::ENOTTY))
+}
+
+/// Tries on ourselves what can be tried so, for which no /proc is needed; a scan tries the rest.
+pub fn try_interfaces() {
+    use super::{handle::Handle, nsfs, pidfd, statmount};
+    let Some(Ok(own)) = pidfd::open(rustix::process::getpid().as_raw_nonzero().get()) else { return };
+    let _ = (pidfd::info(own.as_fd()), pidfd::getfd(own.as_fd(), own.as_raw_fd()));
+    let Some(Ok(mounts)) = pidfd::namespace(own.as_fd(), NamespaceLink::Own(NamespaceKind::Mnt)) else { return };
+    let _ = (nsfs::unique_id(mounts.as_fd()), Handle::of(mounts.as_fd()));
+    if let Some(Ok(info)) = nsfs::mount_namespace_info(mounts.as_fd()) {
+        let _ = statmount::list(info.id);
+    }
 }
 
 /// Returns the interfaces that not every kernel has, with what is used instead.

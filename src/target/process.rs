@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::namespace::PinnedNamespace;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ use crate::sys::pidfd;
 pub struct PinnedProcess {
     pid: Pid,
     pidfd: Option<OwnedFd>,
-    /// `/proc/PID`; absent where our /proc shows another pid namespace, whose numbers mean nothing to us.
+    /// `/proc/PID`; absent where our /proc shows another pid namespace, whose numbers mean nothing to us, or hides it.
     dir: Option<OwnedFd>,
     start_ticks: Option<u64>,
 }
@@ -45,13 +45,21 @@ impl PinnedProcess {
         let proc = proc.as_ref().ok().filter(|proc| proc.is_of_our_pid_namespace());
         let dir = match proc.map(|proc| open_dir(proc, pid)) {
             Some(Ok(dir)) => Some(dir),
-            Some(Err(error)) if is_gone(&error) => return Err(no_process(pid)),
+            // It may be there, and not be listed for us (proc(5), hidepid); a pidfd shows whether it is.
+            Some(Err(error)) if is_gone(&error) => match &pidfd {
+                Some(pidfd) if is_running(pidfd) && proc.is_some_and(Proc::hides_processes) => None,
+                _ => return Err(no_process(pid)),
+            },
+            Some(Err(error)) if error.raw_os_error() == Some(libc::EXDEV) => {
+                return Err(Error::new(ErrorKind::Unsupported, format!("cannot trust /proc/{pid}"))
+                    .because("something is mounted over it, so what it shows can be another process's")
+                    .with_hint(format!("`umount /proc/{pid}`")));
+            }
             Some(Err(error)) => return Err(Error::system(format!("cannot open /proc/{pid}"), error)),
             None => None,
         };
         if pidfd.is_none() && dir.is_none() {
-            let message = format!("cannot reach process {pid}: no /proc of our pid namespace is mounted");
-            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("mount one: `mount -t proc proc /proc`"));
+            return Err(without_proc(format!("cannot reach process {pid}")));
         }
         let mut pinned = Self { pid, pidfd, dir, start_ticks: None };
         pinned.start_ticks = pinned.stat().map(|stat| stat.start_ticks);
@@ -86,12 +94,20 @@ impl PinnedProcess {
         Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
     }
 
+    /// Checks that the process of this number below our /proc, which a scan lists, is this one.
+    ///
+    /// # Errors
+    /// Our /proc belongs to an outer pid namespace, or hides it.
+    pub fn verify_listed(&self) -> Result<()> {
+        match &self.dir {
+            Some(_) => Ok(()),
+            None => Err(self.cannot("read the namespaces", io::Error::from_raw_os_error(libc::ENOTDIR))),
+        }
+    }
+
     fn is_alive(&self) -> bool {
         if let Some(pidfd) = &self.pidfd {
-            // Readable once the process, with all its threads, has ended (pidfd_open(2)).
-            let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
-            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-            return matches!(poll(&mut polled, Some(&now)), Ok(0));
+            return is_running(pidfd);
         }
         // The directory itself cannot change hands; the start time is a second witness. A zombie has ended too, unless
         // its other threads live on.
@@ -121,7 +137,7 @@ impl PinnedProcess {
     /// Opens `NAME` below its directory in procfs.
     ///
     /// # Errors
-    /// ENOENT or ESRCH: it ended. EACCES: no ptrace rights. ENOTDIR: /proc shows another pid namespace.
+    /// ENOENT or ESRCH: it ended. EACCES: no ptrace rights. ENOTDIR: /proc is of no use here, or hides it.
     pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let dir = self.dir.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR))?;
         Ok(rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::empty())?)
@@ -177,6 +193,19 @@ impl PinnedProcess {
             return Error::new(ErrorKind::Vanished, format!("cannot {what} of process {pid}: it has ended"))
                 .because(cause);
         }
+        if self.dir.is_none()
+            && let Some(trouble) = Proc::trouble()
+        {
+            return proc::blame(format!("cannot {what} of process {pid}"), &trouble);
+        }
+        // With hidepid nothing is there below the directory of another's process (EPERM with the mildest form of it).
+        let absent = matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) && self.stat().is_none();
+        if absent && !rustix::process::geteuid().is_root() && Proc::open().is_ok_and(|proc| proc.hides_processes()) {
+            let who = self.uid().map_or_else(|| "its owner".to_owned(), |uid| format!("its owner (uid {uid})"));
+            return Error::new(ErrorKind::NotPermitted, format!("cannot {what} of process {pid}"))
+                .because("/proc is mounted with hidepid, which hides the processes of others")
+                .with_hint(format!("run nstool as root or as {who}"));
+        }
         let refused = matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES));
         let error = Error::system(format!("cannot {what} of process {pid}"), cause);
         let own = rustix::process::geteuid().as_raw();
@@ -191,6 +220,21 @@ impl PinnedProcess {
             Some(uid) => error.with_hint(format!("run nstool as root or as the process's owner (uid {uid})")),
             None => error,
         }
+    }
+}
+
+/// Tells whether the process of a pidfd has not ended: it gets readable once all its threads have (pidfd_open(2)).
+fn is_running(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut polled, Some(&now)), Ok(0))
+}
+
+/// Words a failure where a /proc is the only way.
+fn without_proc(message: String) -> Error {
+    match Proc::trouble() {
+        Some(trouble) => proc::blame(message, &trouble),
+        None => Error::new(ErrorKind::Vanished, message),
     }
 }
 
@@ -210,7 +254,13 @@ fn open_pidfd(pid: Pid) -> Result<Option<OwnedFd>> {
 
 fn open_dir(proc: &Proc, pid: Pid) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(proc, pid.to_string(), flags, Mode::empty())?)
+    let name = pid.to_string();
+    // What is mounted over it would be another process's (EXDEV).
+    match rustix::fs::openat2(proc, &name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+        // Before Linux 5.6.
+        Err(rustix::io::Errno::NOSYS) => Ok(rustix::fs::openat(proc, &name, flags, Mode::empty())?),
+        opened => Ok(opened?),
+    }
 }
 
 fn pidfd_inode(pidfd: &OwnedFd) -> Option<u64> {

@@ -12,7 +12,7 @@ use super::{Target, search};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 use crate::printable;
-use crate::sys::nsfs;
+use crate::sys::{handle, nsfs};
 
 /// Where `ip netns add` binds the network namespaces it names.
 const NETNS_DIR: &str = "/run/netns";
@@ -50,7 +50,8 @@ impl Target {
     }
 }
 
-/// Opens the namespace file at `path`.
+/// Opens the namespace file at `path`. Where the kernel can (Linux 6.18), what is returned does not keep busy the mount
+/// that the path leads to.
 ///
 /// # Errors
 /// It is not there, or is no namespace file.
@@ -78,14 +79,15 @@ pub fn open_path(path: &Path) -> Result<PinnedNamespace> {
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
         .map_err(cannot_open)?;
     match nsfs::kind(fd.as_fd()) {
-        Ok(_) => PinnedNamespace::new(fd).map_err(|error| Error::system(format!("cannot examine {shown}"), error)),
+        Ok(_) => PinnedNamespace::new(handle::without_mount(fd))
+            .map_err(|error| Error::system(format!("cannot examine {shown}"), error)),
         Err(_) => Err(no_namespace(path, FileType::Unknown)),
     }
 }
 
 fn no_namespace(path: &Path, kind: FileType) -> Error {
     let shown = printable(path.as_os_str().as_encoded_bytes());
-    let error = Error::new(ErrorKind::Invalid, format!("{shown} is no namespace file"));
+    let error = Error::new(ErrorKind::Unsuitable, format!("{shown} is no namespace file"));
     let named = path.starts_with(NETNS_DIR) || path.starts_with("/var/run/netns");
     match kind {
         FileType::RegularFile if named => error
@@ -121,7 +123,7 @@ pub fn require_kind(namespace: PinnedNamespace, kind: NamespaceKind, name: &[u8]
         return Ok(namespace);
     }
     let message = format!("{} is a {found} namespace, not a {kind} namespace", printable(name));
-    Err(Error::new(ErrorKind::Invalid, message))
+    Err(Error::new(ErrorKind::Unsuitable, message))
 }
 
 #[cfg(test)]
@@ -157,8 +159,8 @@ mod tests {
             ("999999999", ErrorKind::NotFound, "no process 999999999"),
             ("ns:1", ErrorKind::NotFound, "no namespace 1 found"),
             ("netns:no-such-name", ErrorKind::NotFound, "is named no-such-name"),
-            ("/proc/self/status", ErrorKind::Invalid, "is no namespace file"),
-            ("/proc", ErrorKind::Invalid, "is no namespace file"),
+            ("/proc/self/status", ErrorKind::Unsuitable, "is no namespace file"),
+            ("/proc", ErrorKind::Unsuitable, "is no namespace file"),
             ("/no/such/file", ErrorKind::NotFound, "cannot open /no/such/file"),
         ] {
             let error = resolve(text).unwrap_err();

@@ -53,6 +53,30 @@ fn an_ordinary_users_bubble_with_dev_is_entered_by_that_user_and_by_root() {
 }
 
 #[test]
+fn a_bubble_in_a_bubble_is_entered_from_outside_and_from_the_outer_one() {
+    need_root!();
+    need!("bwrap", "setpriv");
+    let inner = [&["bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all"][..]].concat();
+    let outer = ["bwrap", "--unshare-user", "--unshare-pid", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"];
+    let public = Public::copy("nested");
+    let nstool = public.path();
+    // The outer one starts the inner, enters it from beside, and waits.
+    let script = format!(
+        "{} --die-with-parent sh -c 'readlink /proc/self/ns/mnt; exec sleep 1000' >/tmp/$0 & \
+         until [ -s /tmp/$0 ]; do sleep 0.01; done; for pid in $(ls /proc | grep '^[0-9]'); do \
+         if [ \"$(readlink /proc/$pid/ns/mnt)\" = \"$(cat /tmp/$0)\" ]; then \
+         echo $({} enter $pid -- readlink /proc/self/ns/mnt) $(cat /tmp/$0); break; fi; done; rm /tmp/$0; exec sleep 1000",
+        inner.join(" "),
+        nstool.display(),
+    );
+    let name = format!("nstool-test-inner-{}", std::process::id());
+    let wrapper = [&AS_NOBODY[..], &outer, &["--die-with-parent", "sh", "-c", &script, &name]].concat();
+    let helper = Helper::start(wrapper[0], &wrapper[1..]);
+    let (entered, expected) = helper.said.split_once(' ').unwrap_or_default();
+    assert!(entered.starts_with("mnt:[") && entered == expected, "{}", helper.said);
+}
+
+#[test]
 fn another_user_is_refused_with_the_owner_named() {
     need_root!();
     need!("bwrap", "setpriv");
@@ -189,11 +213,19 @@ fn what_a_container_lacks_is_told_by_name() {
         ("bash", 127, "has no such file"),
         ("dynamic", 127, "its ELF interpreter (loader) is not: /lib"),
         ("script", 127, "the interpreter of its #! line is not: /usr/bin/python9"),
-        ("/bin", 126, "/bin is no regular file"),
+        ("/bin", 126, "/bin is a directory"),
     ] {
         let output = enter(&[&pid, "--", command]);
         assert!(stderr_of(&output).contains(part), "{}", stderr_of(&output));
         assert_eq!(output.status.code(), Some(status), "{command}");
+        // What can be seen from here is told without joining anything.
+        if status == 127 {
+            let plan = stdout_of(enter(&[&pid, "--dry-run", "--", command]));
+            assert!(plan.contains("note: cannot run"), "{plan}");
+            let json = stdout_of(enter(&[&pid, "--dry-run", "-J", "--", command]));
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert!(json["obstacle"].as_str().unwrap().contains(command), "{json}");
+        }
     }
     // The host's tools in its network.
     assert!(enter(&[&pid, "-n", "-u", "-i", "--", "env", "true"]).status.success());

@@ -25,7 +25,7 @@ fn a_target_that_is_not_there_is_told() {
     refused(&["ns:1", "--", "true"], 125, &["no namespace 1 found"]);
     refused(&["netns:no-such", "--", "true"], 125, &["no network namespace is named no-such"]);
     refused(&["/etc/passwd", "--", "true"], 125, &["/etc/passwd is no namespace file", "it is a plain file"]);
-    refused(&["--", "true"], 125, &["nothing to enter", "name a target"]);
+    refused(&["--", "true"], 2, &["nothing to enter", "name a target"]);
     let own = format!("ns:{}", inode_of(std::process::id() as i32, "net"));
     refused(&[&own, "-m", "--", "true"], 125, &["it is no process"]);
     refused(&["--net=/proc/self/ns/uts", "--", "true"], 125, &["is a uts namespace, not a net namespace"]);
@@ -147,6 +147,155 @@ fn a_pid_namespace_whose_init_ended_is_told_and_not_taken_for_a_lack_of_memory()
         125,
         &["cannot start a process in pid namespace", "its init (PID 1 inside) has ended", "not about memory"],
     );
+    // Linux 6.11 tells it before anything is joined; else the fork does.
+    let words = [&format!("--pid={path}"), "--dry-run", "--", "true"];
+    if crate::common::stage(&["without", "ioctls", "--"]).arg("true").status().unwrap().success() {
+        let without = |command: &mut Command| command.args(["enter", words[0], "--", "true"]).output().unwrap();
+        let output = without(crate::common::stage(&["without", "ioctls", "--"]).arg(env!("CARGO_BIN_EXE_nstool")));
+        assert!(stderr_of(&output).contains("its init (PID 1 inside) has ended"), "{}", stderr_of(&output));
+    }
+    refused(&words, 125, &["its init (PID 1 inside) has ended"]);
+}
+
+/// Runs `enter` with the first call named so failing as it would for some other reason than what preflight looks at.
+fn with_failing(call: &str, errno: &str, words: &[&str]) -> std::process::Output {
+    let injection = format!("inject={call}:error={errno}:when=1");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &injection, env!("CARGO_BIN_EXE_nstool"), "enter"]);
+    command.args(words).stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn each_errno_of_setns_is_worded_with_its_cause() {
+    need_root!();
+    need!("unshare", "strace");
+    let (_helper, target) = sleeper_in_pid_namespace(&["-muinpCUT", "-r", "--mount-proc"]);
+    for (letter, errno, kind, part) in [
+        (
+            "-U",
+            "EPERM",
+            "user",
+            "we lack CAP_SYS_ADMIN in it (EPERM)\nhint:  run nstool as root or as the namespace's owner",
+        ),
+        ("-U", "EINVAL", "user", "it is the one we are in already (EINVAL)"),
+        ("-U", "EUSERS", "user", "Too many users"),
+        ("-m", "EPERM", "mnt", "(EPERM)\nhint:  join the user namespace too (-U)"),
+        ("-m", "EINVAL", "mnt", "shares its root and working directory with another one (EINVAL)"),
+        ("-m", "EBUSY", "mnt", "no root left to stand in (EBUSY)"),
+        ("-p", "EPERM", "pid", "CAP_SYS_ADMIN in the user namespace that owns it"),
+        ("-p", "EINVAL", "pid", "joined downward only (EINVAL)"),
+        ("-n", "EPERM", "net", "CAP_SYS_ADMIN in the user namespace that owns it"),
+        ("-n", "ENOMEM", "net", "Cannot allocate memory"),
+        ("-u", "EPERM", "uts", "(EPERM)"),
+        ("-i", "EPERM", "ipc", "(EPERM)"),
+        ("-C", "EPERM", "cgroup", "(EPERM)"),
+        ("-T", "EUSERS", "time", "more than one thread (EUSERS)"),
+        ("-T", "EPERM", "time", "(EPERM)"),
+        ("-n", "EBADF", "net", "Bad file descriptor"),
+    ] {
+        let output = with_failing("setns", errno, &[&target, letter, "--", "true"]);
+        let said = stderr_of(&output);
+        let message = format!("error: cannot join {kind} namespace {}", inode_of(target.parse().unwrap(), kind));
+        assert!(said.contains(&message) && said.contains(part), "{letter} {errno}: {said}");
+        assert_eq!(output.status.code(), Some(125), "{said}");
+    }
+}
+
+#[test]
+fn a_filter_that_forbids_setns_is_named_as_what_it_can_be() {
+    need_root!();
+    let target = sleeper(&["-n"]);
+    let mut command = crate::common::stage(&["refused", "setns", "--", env!("CARGO_BIN_EXE_nstool"), "enter"]);
+    let output = command.args([&target.pid().to_string(), "--", "true"]).output().unwrap();
+    let said = stderr_of(&output);
+    assert!(said.contains("possible causes: the seccomp filter that nstool itself runs under"), "{said}");
+    assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn who_shares_root_and_directory_with_another_process_joins_all_the_same() {
+    need_root!();
+    need!("unshare", "nsenter");
+    let target = sleeper(&["-U", "-r", "-m"]);
+    let pid = target.pid().to_string();
+    // setns(2): EINVAL.
+    let mut theirs = crate::common::stage(&["shared", "nsenter", "-t", &pid, "-U", "-m", "true"]);
+    assert!(!theirs.output().unwrap().status.success());
+    let mut ours = crate::common::stage(&["shared", env!("CARGO_BIN_EXE_nstool"), "enter", &pid]);
+    let output = ours.args(["--", "readlink", "/proc/self/ns/mnt"]).output().unwrap();
+    assert_eq!(crate::common::stdout_of(output).trim(), format!("mnt:[{}]", inode_of(target.pid(), "mnt")));
+}
+
+#[test]
+fn a_process_that_ended_between_finding_and_joining_is_refused_though_its_number_is_anothers() {
+    need_root!();
+    need!("unshare", "python3", "strace");
+    // nstool is stopped behind its first call on the target; then the number changes hands.
+    let script = r#"
+import os, signal, subprocess, sys, time
+def start(): return subprocess.Popen(["sleep", "1000"])
+first = start()
+trace = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=%s:signal=SIGSTOP:when=%s" % tuple(sys.argv[2].split("/"))]
+enter = subprocess.Popen(trace + [sys.argv[1], "enter", str(first.pid), "--", "echo", "in"],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def found():
+    for child in open("/proc/%d/task/%d/children" % (enter.pid, enter.pid)).read().split():
+        try:
+            links = [os.readlink("/proc/%s/fd/%s" % (child, fd)) for fd in os.listdir("/proc/%s/fd" % child)]
+        except OSError: continue
+        # It stops before it does anything else.
+        if any("pidfd" in link for link in links): return int(child)
+end = time.monotonic() + 60
+while not found():
+    assert time.monotonic() < end
+tracee = found()
+first.kill(); first.wait()
+while True:
+    open("/proc/sys/kernel/ns_last_pid", "w").write(str(first.pid - 1))
+    second = start()
+    if second.pid == first.pid: break
+    second.kill(); second.wait()
+while enter.poll() is None:
+    # Again and again, for it may come before the stop.
+    try: os.kill(tracee, signal.SIGCONT)
+    except ProcessLookupError: pass
+    time.sleep(0.01)
+said = enter.stdout.read()
+second.kill(); second.wait()
+print(enter.returncode, said)
+"#;
+    let mut command = Command::new("unshare");
+    command.args(["-pf", "--mount-proc", "--kill-child", "python3", "-c", script]);
+    let output = command.args([env!("CARGO_BIN_EXE_nstool"), "pidfd_open/1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.starts_with("125 ") && said.contains("has ended"), "{said}{}", stderr_of(&output));
+}
+
+#[test]
+fn a_name_that_is_a_plain_file_is_said_to_be_one() {
+    need_root!();
+    need!("unshare", "mount");
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/blue && exec {} enter netns:blue -- true",
+        env!("CARGO_BIN_EXE_nstool")
+    );
+    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let said = stderr_of(&output);
+    assert!(said.contains("/run/netns/blue is no namespace file") && said.contains("it is a plain file"), "{said}");
+    assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn what_shows_another_world_than_the_one_joined_is_said() {
+    need_root!();
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-pmn", "--mount-proc"]);
+    let said = |words: &[&str]| stderr_of(&enter(&[&[&pid[..]], words, &["--", "true"]].concat()));
+    assert!(said(&["-p"]).contains("/proc still shows the processes outside"));
+    assert!(said(&["-m"]).contains("/proc inside shows a pid namespace in which the command is not"));
+    assert!(said(&["-n", "-v"]).contains("/sys still shows the network interfaces outside"));
+    for words in [&["-p", "-m"][..], &["-n"], &[]] {
+        assert_eq!(said(words), "");
+    }
 }
 
 #[test]
@@ -180,6 +329,34 @@ fn where_setgroups_is_denied_the_groups_that_stay_are_named() {
     assert_eq!(crate::common::stdout_of(output), "0\n");
 }
 
+/// A control group that is thawed, emptied and removed with the test.
+struct Group {
+    path: std::path::PathBuf,
+    freezer: [&'static str; 3],
+}
+
+impl Group {
+    /// Makes one below `parent`, and puts a process in it; `freezer` is the file that freezes, and the words.
+    fn around(pid: &str, parent: &std::path::Path, freezer: [&'static str; 3]) -> Self {
+        let group = Self { path: parent.join(format!("nstool-test-{}", std::process::id())), freezer };
+        fs::create_dir(&group.path).unwrap();
+        fs::write(group.path.join("cgroup.procs"), pid).unwrap();
+        fs::write(group.path.join(freezer[0]), freezer[1]).unwrap();
+        group
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::write(self.path.join(self.freezer[0]), self.freezer[2]);
+        let root = self.path.parent().unwrap().join("cgroup.procs");
+        for pid in fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines() {
+            let _ = fs::write(&root, pid);
+        }
+        crate::common::eventually(|| fs::remove_dir(&self.path).ok().or((!self.path.exists()).then_some(())));
+    }
+}
+
 #[test]
 fn a_paused_container_is_not_joined_but_told() {
     need_root!();
@@ -187,24 +364,28 @@ fn a_paused_container_is_not_joined_but_told() {
     if !freezer.join("tasks").exists() {
         return crate::common::skip("needs the freezer of control groups version 1");
     }
-    struct Group(std::path::PathBuf);
-    impl Drop for Group {
-        fn drop(&mut self) {
-            let _ = fs::write(self.0.join("freezer.state"), "THAWED");
-            let root = self.0.parent().unwrap().join("cgroup.procs");
-            for pid in fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default().lines() {
-                let _ = fs::write(&root, pid);
-            }
-            crate::common::eventually(|| fs::remove_dir(&self.0).ok().or((!self.0.exists()).then_some(())));
-        }
-    }
     let target = sleeper(&["-u"]);
-    let group = Group(freezer.join(format!("nstool-test-{}", std::process::id())));
-    fs::create_dir(&group.0).unwrap();
-    fs::write(group.0.join("cgroup.procs"), target.pid().to_string()).unwrap();
-    fs::write(group.0.join("freezer.state"), "FROZEN").unwrap();
     let pid = target.pid().to_string();
-    refused(&[&pid, "-c", "--", "true"], 125, &["cannot join the control groups", "it is paused", "THAWED"]);
+    let _group = Group::around(&pid, freezer, ["freezer.state", "FROZEN", "THAWED"]);
+    for option in ["-c", "--confined"] {
+        refused(&[&pid, option, "--", "true"], 125, &["cannot join the control groups", "it is paused", "THAWED"]);
+    }
+    // Its namespaces can be joined all the same.
+    assert!(enter(&[&pid, "--", "true"]).status.success());
+}
+
+#[test]
+fn a_frozen_group_of_version_2_is_not_joined_but_told() {
+    need_root!();
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+    let Some(root) = places.map(std::path::Path::new).into_iter().find(|root| root.join("cgroup.controllers").exists())
+    else {
+        return crate::common::skip("needs control groups version 2");
+    };
+    let target = sleeper(&["-u"]);
+    let pid = target.pid().to_string();
+    let _group = Group::around(&pid, root, ["cgroup.freeze", "1", "0"]);
+    refused(&[&pid, "-c", "--", "true"], 125, &["cannot join the control groups", "it is paused", "cgroup.freeze"]);
     assert!(enter(&[&pid, "--", "true"]).status.success());
 }
 
@@ -218,8 +399,16 @@ fn files_that_cannot_be_executed_are_told_apart() {
     );
     let pid = helper.pid().to_string();
     refused(&[&pid, "--", "/mnt/true"], 126, &["/mnt/true lies on a filesystem mounted noexec"]);
+    refused(&[&pid, "--", "/mnt"], 126, &["/mnt is a directory"]);
     refused(&[&pid, "--", "/etc/passwd"], 126, &["/etc/passwd has no permission to be executed"]);
     refused(&[&pid, "--", "/mnt/none"], 127, &["cannot run /mnt/none"]);
+    // A file for a machine that this is none of, which the target sees too.
+    let directory = crate::common::TemporaryDirectory::new();
+    let file = directory.path().join("foreign");
+    let machine = [&b"\x7fELF\x02\x01\x01"[..], &[0; 9], &[2, 0, 247, 0], &[0; 100]].concat();
+    fs::write(&file, machine).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    refused(&[&pid, "--", file.to_str().unwrap()], 126, &["is for another machine: number 247"]);
     refused(&["self", "--", "no-such-program"], 127, &["cannot run no-such-program", "no directory of PATH has it"]);
     refused(&["self", "--", "./a\x1b[2J"], 127, &["./a\\x1b[2J"]);
 }

@@ -1,9 +1,7 @@
 //! All eight kinds, for real.
 
-use std::process::Stdio;
-
 use super::{enter, shell_in, sleeper, sleeper_in_pid_namespace};
-use crate::common::{Helper, inode_of, nstool, run, stdout_of};
+use crate::common::{Helper, inode_of, run, stdout_of};
 use crate::{need, need_root};
 
 /// Prints the links of all own namespaces.
@@ -171,14 +169,7 @@ fn without_a_command_a_login_shell_reads_what_comes() {
     need_root!();
     need!("unshare");
     let target = sleeper(&["-m"]);
-    let mut child = nstool()
-        .args(["enter", &target.pid().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"echo $0; readlink /proc/self/ns/mnt\n").unwrap();
-    let output = stdout_of(child.wait_with_output().unwrap());
+    let output = super::login_shell(target.pid(), "echo $0; readlink /proc/self/ns/mnt\n");
     let (name, link) = output.trim_end().split_once('\n').unwrap();
     assert!(name.starts_with('-'), "{name}");
     assert_eq!(link, format!("mnt:[{}]", inode_of(target.pid(), "mnt")));

@@ -30,6 +30,16 @@ pub fn shell_in(words: &[&str], script: &str) -> String {
     crate::common::stdout_of(output).trim_end().to_owned()
 }
 
+/// Enters without a command, types `script` to the login shell, and returns what it printed.
+#[track_caller]
+pub fn login_shell(pid: i32, script: &str) -> String {
+    let mut command = nstool();
+    command.args(["enter", &pid.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), script.as_bytes()).unwrap();
+    crate::common::stdout_of(child.wait_with_output().unwrap())
+}
+
 /// A process that sleeps in new namespaces made by `unshare` with these options (which do not fork).
 pub fn sleeper(options: &[&str]) -> Helper {
     let wrapper = [&["unshare"], options].concat();
@@ -53,11 +63,11 @@ pub fn sleeper_in_pid_namespace(options: &[&str]) -> (Helper, String) {
     (helper, child.to_string())
 }
 
-/// Returns the only child of a process.
+/// Returns the youngest child of a process: of nstool's the command, which is younger than its guardian.
 #[track_caller]
 pub fn child_of(pid: i32) -> i32 {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children.split_whitespace().next().expect("no child").parse().unwrap()
+    children.split_whitespace().last().expect("no child").parse().unwrap()
 }
 
 /// Tells whether a process is there and no zombie.

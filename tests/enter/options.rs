@@ -67,3 +67,71 @@ fn limits_and_the_oom_score_of_the_target_can_be_shared() {
     assert_eq!(shell_in(&[&pid, "--confined"], show), "50\n60\n77");
     assert_ne!(shell_in(&[&pid], show), "50\n60\n77");
 }
+
+#[test]
+fn a_path_is_glued_to_its_letter_as_nsenter_takes_it() {
+    need_root!();
+    need!("unshare", "nsenter");
+    let target = sleeper(&["-n", "-u"]);
+    let (net, uts) = (format!("/proc/{}/ns/net", target.pid()), format!("/proc/{}/ns/uts", target.pid()));
+    let show = ["sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/uts; pwd"];
+    let words = [format!("-n{net}"), format!("-u{uts}"), "-w/usr".to_owned()];
+    let theirs = std::process::Command::new("nsenter").args(&words).args(show).output().unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(["--"]).chain(show).collect();
+    assert_eq!(stdout_of(enter(&words)), stdout_of(theirs));
+    // Letters before it stay options of their own; a word of the command stays as it is.
+    let pid = target.pid().to_string();
+    let output = enter(&[&pid, &format!("-un{net}"), "--", "sh", "-c", "echo $0; readlink /proc/self/ns/uts", "-n/a"]);
+    assert_eq!(stdout_of(output), format!("-n/a\nuts:[{}]\n", crate::common::inode_of(target.pid(), "uts")));
+}
+
+#[test]
+fn an_id_that_is_none_or_of_no_namespace_is_told() {
+    for (file, part) in
+        [("--net=:x", "malformed namespace id x"), ("--net=:999999999", "cannot open the namespace with id")]
+    {
+        let output = enter(&[file, "--", "true"]);
+        assert!(stderr_of(&output).contains(part), "{}", stderr_of(&output));
+        assert_eq!(output.status.code(), Some(125));
+    }
+}
+
+#[test]
+fn capabilities_and_no_new_privs_of_the_target_are_shared_and_its_filter_is_named() {
+    need_root!();
+    need!("unshare", "setpriv");
+    let stage = crate::common::stage(&[]).get_program().to_str().unwrap().to_owned();
+    let target = sleeper(&[
+        "-u",
+        "setpriv",
+        "--bounding-set",
+        "-net_raw,-sys_time",
+        "--no-new-privs",
+        &stage,
+        "without",
+        "fsopen",
+        "--",
+    ]);
+    let pid = target.pid().to_string();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |text: &str, name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    // What is inheritable would pass by the bounding set.
+    let script = format!("exec {} enter {pid} --confined -- cat /proc/self/status", env!("CARGO_BIN_EXE_nstool"));
+    let output = std::process::Command::new("setpriv")
+        .args(["--inh-caps", "+net_raw,+chown", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(stderr_of(&output).contains("not joined: its seccomp filter"), "{}", stderr_of(&output));
+    let ours = stdout_of(output);
+    for name in ["CapBnd", "NoNewPrivs"] {
+        assert_eq!(field(&ours, name), field(&status, name));
+    }
+    let mask = |name: &str| u64::from_str_radix(field(&ours, name).split_whitespace().nth(1).unwrap(), 16).unwrap();
+    assert_eq!((mask("CapInh"), mask("CapPrm") & !mask("CapBnd"), mask("CapEff") & !mask("CapBnd")), (1, 0, 0));
+    let rootless = sleeper(&["-U", "--map-user=5", "--map-group=6", "setpriv", "--bounding-set", "-net_raw"]);
+    let pid = rootless.pid().to_string();
+    // Beyond the bounding set nothing can be kept either.
+    let kept = shell_in(&[&pid, "--confined", "--keep-caps"], "grep -e CapBnd -e CapAmb /proc/self/status | cut -f 2");
+    let (bounding, ambient) = kept.split_once('\n').unwrap();
+    assert_eq!(bounding, ambient);
+}

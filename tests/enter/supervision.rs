@@ -86,6 +86,63 @@ fn killing_us_kills_the_command_even_if_it_changed_its_credentials() {
 }
 
 #[test]
+fn killing_us_at_any_moment_leaves_nothing_behind() {
+    need_root!();
+    need!("strace");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-pm", "--mount-proc"]);
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    let mut killed = 0;
+    for moment in 1..400 {
+        // Only nstool itself is traced, and killed at its call of this number; the pipe closes when nobody is left.
+        let injection = format!("inject=all:signal=KILL:when={moment}");
+        let mut command = std::process::Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null", "-e", &injection, nstool, "enter", &pid, "--", "sh", "-c"]);
+        let mut child = command.arg("exec sleep 1000").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        // Far enough, when it waits for the command: what then follows is another test's.
+        if let Some(command) = waits_for_command(&mut child) {
+            signal(command, rustix::process::Signal::KILL);
+            child.wait().unwrap();
+            output.read_to_string(&mut String::new()).unwrap();
+            break;
+        }
+        killed += 1;
+        output.read_to_string(&mut String::new()).unwrap();
+        child.wait().unwrap();
+    }
+    assert!((50..390).contains(&killed), "{killed}");
+}
+
+/// Waits until nstool, the child of strace, was killed, or has a command that runs; returns the latter's id.
+fn waits_for_command(strace: &mut Child) -> Option<i32> {
+    let children = |pid: i32| {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+    };
+    let id = strace.id() as i32;
+    eventually(|| {
+        if strace.try_wait().unwrap().is_some() {
+            return Some(None);
+        }
+        let grandchildren = children(id).into_iter().flat_map(children);
+        let comm = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        grandchildren.into_iter().find(|pid| comm(pid) == "sleep\n").map(Some)
+    })
+}
+
+#[test]
+fn nothing_of_ours_is_among_the_processes_inside() {
+    need_root!();
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-pm", "--mount-proc"]);
+    let (mut child, mut output) =
+        start(&pid, &[], "echo ready; for place in /proc/[0-9]*; do tr '\\0' ' ' <$place/cmdline; done");
+    let mut inside = String::new();
+    output.read_to_string(&mut inside).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(inside.contains("sleep 1000") && !inside.contains("nstool"), "{inside}");
+}
+
+#[test]
 fn nothing_is_left_behind_after_a_command_ends() {
     need_root!();
     let (helper, pid) = sleeper_in_pid_namespace(&["-p"]);

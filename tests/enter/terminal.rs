@@ -234,6 +234,75 @@ fn a_program_inside_cannot_type_into_our_terminal() {
 }
 
 #[test]
+fn in_a_pipeline_the_terminal_is_left_to_others_until_the_command_reads() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let pipeline = |script: &str| {
+        let nstool = env!("CARGO_BIN_EXE_nstool");
+        Session::start(&["sh", "-c", &format!("{nstool} enter {pid} -- sh -c \"$0\" | cat"), script])
+    };
+    let mut session = pipeline("echo ready; exec sleep 1000");
+    session.wait_for("ready");
+    session.type_in("kept\r");
+    session.wait_for("kept");
+    // What a pager would have: the modes of its own, and every key.
+    assert!(!session.is_raw());
+    assert_eq!(left_to_read(&session), 5);
+    drop(session);
+    let mut session = pipeline("echo ready; read word; echo got $word; read word; echo and $word");
+    session.wait_for("ready");
+    session.type_in("one\r");
+    session.wait_for("got one");
+    assert!(session.is_raw());
+    session.type_in("two\r");
+    session.wait_for("and two");
+    assert!(session.child.wait().unwrap().success());
+    assert!(!session.is_raw());
+}
+
+#[test]
+fn the_terminal_is_put_right_when_the_command_is_killed() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    // By itself, and by whoever kills the child between.
+    for monitor in [false, true] {
+        let mut session = Session::enter(&pid, &[], "echo ready; exec sleep 1000");
+        session.wait_for("ready");
+        eventually(|| session.is_raw().then_some(()));
+        let between = child_of(session.pid());
+        let command = child_of(between);
+        let victim = rustix::process::Pid::from_raw(if monitor { between } else { command }).unwrap();
+        rustix::process::kill_process(victim, rustix::process::Signal::KILL).unwrap();
+        let status = session.child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+        assert!(!session.is_raw());
+        eventually(|| (!lives(between) && !lives(command)).then_some(()));
+    }
+}
+
+#[test]
+fn killing_all_of_us_kills_a_command_that_changed_its_credentials() {
+    need_root!();
+    need!("setsid", "setpriv");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let script = "trap '' HUP; exec setpriv --reuid 65534 --clear-groups sh -c 'echo ready; exec sleep 1000'";
+    for options in [&[][..], &["-F"]] {
+        let mut session = Session::enter(&pid, options, script);
+        session.wait_for("ready");
+        let between = child_of(session.pid());
+        let command = if options.is_empty() { child_of(between) } else { between };
+        session.child.kill().unwrap();
+        if let Some(between) = rustix::process::Pid::from_raw(between).filter(|_| options.is_empty()) {
+            let _ = rustix::process::kill_process(between, rustix::process::Signal::KILL);
+        }
+        session.child.wait().unwrap();
+        eventually(|| (!lives(command)).then_some(()));
+    }
+}
+
+#[test]
 fn no_pty_passes_the_terminal_through() {
     need_root!();
     need!("setsid");

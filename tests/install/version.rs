@@ -31,3 +31,26 @@ fn what_an_older_kernel_lacks_is_told() {
     assert!(line.split_whitespace().any(|word| word == "no"), "{text}");
     assert!(line.ends_with("/proc/PID"), "{text}");
 }
+
+#[test]
+fn help_and_version_that_cannot_be_written_are_a_failure() {
+    for words in ["--help", "--version", "ls --help", "help mounts", "mounts holders -h"] {
+        let script = format!("{} {words} >/dev/full", env!("CARGO_BIN_EXE_nstool"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "error: cannot write to stdout\ncause: No space left on device (os error 28)\n", "{words}");
+        // A reader that went away is none.
+        let script = format!("{} {words} | true; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_nstool"));
+        assert!(std::process::Command::new("bash").args(["-c", &script]).status().unwrap().success(), "{words}");
+    }
+}
+
+#[test]
+fn every_verb_says_what_it_does_in_the_list_of_verbs() {
+    let help = stdout_of(common::run(&["--help"]));
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for line in verbs {
+        assert!(line.split_whitespace().count() > 3, "{line:?} says nothing");
+    }
+}

@@ -12,13 +12,14 @@ fn refused(arguments: &[&str], code: i32) -> String {
 
 #[test]
 fn an_unknown_process_namespace_or_column_is_an_error_with_a_hint() {
-    for (arguments, message) in [
-        (&["-p", "4194304"][..], "error: no process 4194304"),
-        (&["7"], "error: no namespace with inode 7"),
-        (&["-o", "NS,SIZE"], "error: unknown column \"SIZE\""),
-        (&["-o", ","], "error: no column chosen"),
+    for (arguments, code, message) in [
+        (&["-p", "4194304"][..], 1, "error: no process 4194304"),
+        (&["7"], 1, "error: no namespace with inode 7"),
+        (&["-o", "NS,SIZE"], 2, "error: unknown column \"SIZE\""),
+        (&["-o", ","], 2, "error: no column chosen"),
+        (&["-o", ""], 2, "error: no column chosen"),
     ] {
-        let text = refused(arguments, 1);
+        let text = refused(arguments, code);
         assert!(text.starts_with(message), "{text}");
         assert!(text.contains("\nhint:"), "{text}");
     }
@@ -26,14 +27,39 @@ fn an_unknown_process_namespace_or_column_is_an_error_with_a_hint() {
 
 #[test]
 fn an_error_in_a_filter_shows_where() {
-    let text = refused(&["-Q", "NPROCS > 1 && SIZE == 2"], 1);
+    let text = refused(&["-Q", "NPROCS > 1 && SIZE == 2"], 2);
     let expected = "error: malformed filter\n\
                     cause: unknown column \"SIZE\"\n         \
                     NPROCS > 1 && SIZE == 2\n                       ^\n\
                     hint:  ";
     assert!(text.starts_with(expected), "{text}");
-    assert!(refused(&["-Q", "TYPE =~ '('"], 1).contains("malformed regular expression"));
-    assert!(refused(&["-Q", ""], 1).contains("expected a column or a value"));
+    assert!(refused(&["-Q", "TYPE =~ '('"], 2).contains("malformed regular expression"));
+    assert!(refused(&["-Q", ""], 2).contains("expected a column or a value"));
+}
+
+#[test]
+fn a_filter_that_compares_numbers_with_words_is_malformed() {
+    for filter in ["PID > \"abc\"", "'x' != NPROCS"] {
+        let text = refused(&["-Q", filter], 2);
+        assert!(text.contains("is compared with a number, and is none\n"), "{text}");
+    }
+    assert!(common::run(&["ls", "-Q", "PID > '1' && USER > 'abc'"]).status.success());
+}
+
+#[test]
+fn what_is_wrong_in_a_huge_filter_or_list_is_shown_and_not_all_of_it() {
+    let huge = "NPROCS > 1 && ".repeat(8_000);
+    for arguments in [
+        &["-Q", &format!("{huge} ?")][..],
+        &["-Q", &"!".repeat(100_000)],
+        &["-Q", &"A".repeat(100_000)],
+        &["-Q", &format!("PID > '{}'", "a".repeat(100_000))],
+        &["-Q", &format!("USER =~ '({}'", "a".repeat(100_000))],
+        &["-o", &"A".repeat(100_000)],
+    ] {
+        let text = refused(arguments, 2);
+        assert!(text.len() < 1_000, "{} bytes, {:.300}", text.len(), text);
+    }
 }
 
 #[test]

@@ -76,7 +76,8 @@ fn three_hundred_runs_during_a_storm_of_forks_all_succeed() {
     let inodes = ["mnt", "uts", "ipc", "net"].map(|kind| inode_of(stable.pid(), kind));
     let _storm = Helper::start_command(stage(&["storm", "300"]));
     for _ in 0..300 {
-        let rows = super::rows(&["-o", "NS,NPROCS"]);
+        let rows = super::rows(&["-o", "NS,NPROCS,COMMAND"]);
+        assert!(rows.iter().all(|row| row["command"] != "[ended]"), "a process that has ended is none any more");
         for ino in inodes {
             assert_eq!(row(&rows, ino)["nprocs"], 1);
         }

@@ -128,6 +128,76 @@ fn trees_follow_processes_owners_and_parents() {
 }
 
 #[test]
+fn a_tree_that_was_asked_for_is_drawn_despite_l_and_none_is_in_raw_text() {
+    need_root!();
+    need!("unshare");
+    let outer = Helper::shell(&["unshare", "-Ur"], "echo; sleep 1000 & wait");
+    let (mine, theirs) = (inode_of(me(), "user"), inode_of(outer.pid(), "user"));
+    let only = format!("NS == {mine} || NS == {theirs}");
+    let drawn = table(&["-l", "-T", "-Q", &only]);
+    assert!(drawn.contains(&format!("─{theirs}")), "{drawn}");
+    assert!(table(&["-T", "-l", "-Q", &only]).contains(&format!("─{theirs}")), "in either order");
+    assert!(!table(&["-l", "-Q", &only]).contains('─'));
+    let nested = json(&table(&["-l", "-T=parent", "-J", "-Q", &only]));
+    assert_eq!(nested["namespaces"][0]["children"][0]["ns"], theirs);
+    for words in [&["-r", "-T"][..], &["-T=owner", "-r"], &["-r", "-l", "-T=process"]] {
+        let raw = table(&[words, &["-n", "-o", "NS", "-Q", &only]].concat());
+        let mut listed: Vec<u64> = raw.lines().map(|line| line.parse().unwrap()).collect();
+        listed.sort_unstable();
+        let mut both = [mine, theirs];
+        both.sort_unstable();
+        assert_eq!(listed, both, "{words:?}: one number a line, and nothing drawn");
+    }
+}
+
+#[test]
+fn self_is_the_nstool_that_asks() {
+    need_root!();
+    need!("unshare");
+    for options in [&["-u"][..], &["-pf", "--kill-child"], &["-mpf", "--kill-child", "--mount-proc"]] {
+        // Inside a pid namespace, under an outer /proc or one of its own, numbers differ; it is itself all the same.
+        let script =
+            format!("readlink /proc/self/ns/uts; exec {} ls -p self -r -n -o TYPE,NS", env!("CARGO_BIN_EXE_nstool"));
+        let mut command = std::process::Command::new("unshare");
+        let text = stdout_of(command.args(options).args(["-u", "sh", "-c", &script]).output().unwrap());
+        let (uts, rows) = text.split_once('\n').unwrap();
+        let listed = rows.lines().find_map(|line| line.strip_prefix("uts ")).unwrap();
+        assert_eq!(uts, format!("uts:[{listed}]"), "{options:?}");
+    }
+}
+
+#[test]
+fn numbers_of_an_outer_proc_are_said_to_be_its_own() {
+    need_root!();
+    need!("unshare");
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    for (verb, options) in [("ls", &["-pf"][..]), ("mounts", &["-mpf"])] {
+        let mut command = std::process::Command::new("unshare");
+        let output = command.args(options).args(["--kill-child", nstool, verb]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("/proc belongs to another pid namespace, around ours"), "{said}");
+        assert!(said.contains("the process ids above are its own"), "{said}");
+    }
+    assert!(!String::from_utf8_lossy(&common::run(&["ls"]).stderr).contains("pid namespace, around ours"));
+}
+
+#[test]
+fn a_zombie_is_marked_as_one() {
+    need_root!();
+    need!("unshare");
+    // The shell becomes a sleep, which asks for no child's end.
+    let holder = Helper::shell(&["unshare", "-pf", "--kill-child"], "sleep 0 & echo; exec sleep 1000");
+    let init = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.pid())).unwrap();
+    let pid_namespace = inode_of(init.trim().parse().unwrap(), "pid").to_string();
+    let text = common::eventually(|| {
+        let text = table(&[&pid_namespace, "-l", "-n"]);
+        text.contains("<defunct>").then_some(text)
+    });
+    assert!(text.lines().any(|line| line.ends_with("sleep <defunct>")), "{text}");
+    assert!(text.lines().any(|line| line.ends_with("sleep 1000")), "{text}");
+}
+
+#[test]
 fn filters_select_rows_by_any_column() {
     let own = inode_of(me(), "uts");
     let by_number = rows(&["-Q", &format!("NS == {own}")]);
@@ -212,8 +282,15 @@ fn on_a_terminal_commands_are_cut_to_its_width() {
         let text = String::from_utf8(output.stdout).unwrap();
         uncoloured(&text).lines().filter(|line| line.contains(" uts ")).map(|line| line.chars().count()).max().unwrap()
     };
-    assert!(width("-t uts", 80) <= 80);
+    for columns in [80, 60, 50, 40, 20] {
+        assert!(width("-t uts", columns) <= columns as usize, "in {columns} columns no line wraps");
+    }
     assert!(width("-t uts", 120) > 80);
+    let mounts = format!("stty cols 50; {} mounts -l 2>/dev/null", env!("CARGO_BIN_EXE_nstool"));
+    let script = ["-qec", &mounts, "/dev/null"];
+    let output = std::process::Command::new("script").args(script).stdin(std::process::Stdio::null()).output().unwrap();
+    let text = uncoloured(&String::from_utf8(output.stdout).unwrap());
+    assert!(text.lines().all(|line| line.trim_end().chars().count() <= 50), "{text}");
     assert!(width("-t uts -u", 80) > 300);
     drop(holder);
 }
@@ -326,4 +403,20 @@ fn a_full_disk_is_a_failure() {
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to stdout"));
+}
+
+#[test]
+fn a_stdout_that_is_closed_is_a_failure() {
+    for words in ["ls", "ls -J", "ls -H", "mounts", "--help", "version"] {
+        let script = format!("{} {words} >&-", env!("CARGO_BIN_EXE_nstool"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.ends_with("error: cannot write to stdout\ncause: Bad file descriptor (os error 9)\n"), "{said}");
+    }
+    // What has nothing to say says nothing wrong, and /dev/null is as good as any other file.
+    for words in ["ls -Q 'NPROCS < 0' >&-", "ls >/dev/null", "ls <>/dev/null >&0", "ls 2>&- >/dev/null"] {
+        let script = format!("{} {words}", env!("CARGO_BIN_EXE_nstool"));
+        assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{words}");
+    }
 }

@@ -78,7 +78,7 @@ fn bad_input_is_named_with_a_hint() {
         (&["mounts", "/no/such/path"][..], 1, "does not exist"),
         (&["mounts", "999999999"], 1, "no process 999999999"),
         (&["mounts", "/proc/self/ns/net"], 1, "not a mnt namespace"),
-        (&["mounts", "-o", "NOSUCH"], 1, "unknown column"),
+        (&["mounts", "-o", "NOSUCH"], 2, "unknown column"),
         (&["mounts", "--check-shared", "999999999"], 2, "no process 999999999"),
         (&["mounts", "diff", "self", "999999999"], 2, "no process 999999999"),
         (&["mounts", "reach", "--to", "999999999", "/"], 2, "no process 999999999"),

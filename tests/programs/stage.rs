@@ -1,7 +1,8 @@
 //! Sets a scene for the tests that no installed program can set, prints a line when it stands, and waits to be killed.
 //!
 //! usage: stage socket | descriptor | path | thread | leader | zombie | name | fuse DIRECTORY | storm SECONDS |
-//!              without [CALL…] -- COMMAND… | refused [CALL…] -- COMMAND…
+//!              without [CALL…] -- COMMAND… | refused [CALL…] -- COMMAND… |
+//!              shared COMMAND…
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set fails the test")]
 
@@ -39,6 +40,7 @@ fn main() {
         Some("storm") => storm(rest),
         Some("without") => without(rest, libc::ENOSYS),
         Some("refused") => without(rest, libc::EPERM),
+        Some("shared") => shared(rest),
         other => panic!("unknown scene {other:?}"),
     }
 }
@@ -249,6 +251,7 @@ fn without(rest: &[String], errno: i32) {
         "open_by_handle_at" => Some(libc::SYS_open_by_handle_at),
         "close_range" => Some(libc::SYS_close_range),
         "clone3" => Some(libc::SYS_clone3),
+        "setns" => Some(libc::SYS_setns),
         "fsopen" => Some(libc::SYS_fsopen),
         "mount_setattr" => Some(libc::SYS_mount_setattr),
         "move_mount" => Some(libc::SYS_move_mount),
@@ -259,6 +262,22 @@ fn without(rest: &[String], errno: i32) {
     });
     install(numbers.map(|number| (number, Vec::new())).collect(), errno);
     panic!("{}", Command::new(&command[0]).args(&command[1..]).exec());
+}
+
+/// Runs a command that shares root and working directory with us (CLONE_FS), and ends with its exit status.
+#[expect(unsafe_code, reason = "no safe function clones like this")]
+fn shared(command: &[String]) {
+    // SAFETY: without CLONE_VM it is a fork, and we have one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_FS | libc::SIGCHLD, 0, 0, 0, 0) };
+    assert!(pid >= 0);
+    if pid == 0 {
+        panic!("{}", Command::new(&command[0]).args(&command[1..]).exec());
+    }
+    let here = std::env::current_dir().unwrap();
+    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+    assert_eq!(std::env::current_dir().unwrap(), here);
+    let nix::sys::wait::WaitStatus::Exited(_, code) = status else { panic!("{status:?}") };
+    std::process::exit(code);
 }
 
 fn install(rules: Vec<(i64, Vec<SeccompRule>)>, errno: i32) {

@@ -149,7 +149,7 @@ fn a_chroot_is_named_where_it_is_to_blame() {
 fn a_command_that_cannot_run_has_the_shells_status_and_its_cause() {
     for fork in [&[][..], &["-f"], &["-rp", "--init"]] {
         for (command, status, cause) in
-            [("no-such-program", 127, "PATH"), ("/no/such/file", 127, "no such file"), ("/etc", 126, "no regular file")]
+            [("no-such-program", 127, "PATH"), ("/no/such/file", 127, "no such file"), ("/etc", 126, "is a directory")]
         {
             let output = unshare(&[fork, &["--", command]].concat());
             let told = stderr(&output);

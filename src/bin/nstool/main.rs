@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod compat;
 mod completion;
+mod glued;
 mod manual;
 mod render;
 
@@ -14,13 +15,13 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(&words) {
         return code;
     }
-    let cli = cli::parse();
+    let cli = cli::parse(words);
     let terminal = render::Terminal::detect(cli.color);
     match commands::run(&cli.command, &terminal) {
         Ok(code) => code,
         Err(error) => {
             render::report::error(&error, &terminal);
-            ExitCode::from(cli.command.trouble_code())
+            ExitCode::from(cli.command.trouble_code(&error))
         }
     }
 }

@@ -36,6 +36,17 @@ pub enum Value {
 pub struct Filter {
     root: Expression,
     columns: Vec<usize>,
+    /// Where a column is compared with a text that is no number.
+    texts: Vec<AgainstText>,
+}
+
+/// A comparison of a column with a text that does not read as a number.
+#[derive(Clone, Debug)]
+struct AgainstText {
+    column: usize,
+    text: String,
+    /// Its place in the filter, in bytes.
+    at: usize,
 }
 
 /// A malformed filter: what was wrong, and where.
@@ -52,8 +63,25 @@ pub struct FilterError {
 impl fmt::Display for FilterError {
     /// Two lines below the message show the filter, and a caret at the place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.text.replace(char::is_control, " ");
-        write!(f, "{}\n  {shown}\n  {:>width$}", self.message, "^", width = self.at + 1)
+        /// How much is shown before and behind the place.
+        const AROUND: usize = 40;
+        let from = self.at.saturating_sub(AROUND);
+        let mut behind = self.text.chars().skip(from);
+        let shown: String = behind.by_ref().take(self.at - from + AROUND).collect();
+        let before = if from > 0 { "…" } else { "" };
+        let after = if behind.next().is_some() { "…" } else { "" };
+        let shown = format!("{before}{}{after}", shown.replace(char::is_control, " "));
+        let width = self.at - from + before.chars().count() + 1;
+        write!(f, "{}\n  {shown}\n  {:>width$}", self.message, "^")
+    }
+}
+
+/// Shortens a word of a filter for a message.
+fn cut(word: &str) -> String {
+    const LONGEST: usize = 40;
+    match word.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_owned(),
     }
 }
 
@@ -91,8 +119,21 @@ impl Filter {
     /// # Errors
     /// The text is no filter, names an unknown column, or holds a malformed regular expression.
     pub fn parse(text: &str, column: &dyn Fn(&str) -> Option<usize>) -> Result<Self, FilterError> {
-        let (root, columns) = parser::parse(text, column)?;
-        Ok(Self { root, columns })
+        parser::parse(text, column)
+    }
+
+    /// Refuses to compare a column of numbers with what is no number: no row could differ in that. `text` is the filter
+    /// as it was given to [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// It does so; the error names the first place.
+    pub fn check_types(&self, text: &str, is_number: &dyn Fn(usize) -> bool) -> Result<(), FilterError> {
+        match self.texts.iter().find(|comparison| is_number(comparison.column)) {
+            Some(found) => {
+                Err(error(text, found.at, format!("{:?} is compared with a number, and is none", cut(&found.text))))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Returns the indices of the columns that the filter looks at.
@@ -267,8 +308,31 @@ mod tests {
             let error = Filter::parse(filter, &column).unwrap_err();
             assert_eq!((error.at, error.message.as_str()), (at, message), "{filter}");
         }
+        let long = format!("{}NPROCS > ?{}", "!".repeat(150), " ".repeat(150));
+        let shown = Filter::parse(&long, &column).unwrap_err().to_string();
+        let expected = format!("unexpected '?'\n  …{}NPROCS > ?{}…\n  {:>42}", "!".repeat(31), " ".repeat(39), "^");
+        assert_eq!(shown, expected);
+        let shown = Filter::parse(&"!".repeat(100_000), &column).unwrap_err().to_string();
+        assert!(shown.starts_with("nested too deeply\n") && shown.len() < 300, "{shown}");
+        let shown = Filter::parse(&"A".repeat(100_000), &column).unwrap_err().to_string();
+        assert!(shown.starts_with("unknown column \"AAA") && shown.len() < 300, "{shown}");
         let shown = Filter::parse("TYPE > ?", &column).unwrap_err().to_string();
         assert_eq!(shown, "unexpected '?'\n  TYPE > ?\n         ^");
+    }
+
+    #[test]
+    fn a_number_is_not_compared_with_a_text_that_is_none() {
+        let check = |text: &str| Filter::parse(text, &column).unwrap().check_types(text, &|index| index != 1);
+        for filter in ["NPROCS > '3'", "TYPE > 'abc'", "NPROCS =~ '^1'", "'abc' == 'abd'", "PID == 7"] {
+            assert_eq!(check(filter), Ok(()), "{filter}");
+        }
+        for (filter, at) in [("NPROCS > 'abc'", 9), ("TYPE == 'x' || \"x\" != PID", 15)] {
+            assert_eq!(check(filter).unwrap_err().at, at, "{filter}");
+        }
+        assert_eq!(
+            check("PID < 'abc'").unwrap_err().to_string(),
+            "\"abc\" is compared with a number, and is none\n  PID < 'abc'\n        ^"
+        );
     }
 
     #[test]

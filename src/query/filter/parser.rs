@@ -3,21 +3,18 @@
 use regex_lite::Regex;
 
 use super::scanner::{Token, tokens};
-use super::{Expression, FilterError, Operand, Value, error};
+use super::{AgainstText, Expression, Filter, FilterError, Operand, Value, cut, error};
 
 /// Nesting deeper than this is refused, so that no filter can exhaust the stack.
 const DEEPEST: usize = 200;
 
-/// Parses a whole filter; returns it with the columns it looks at, which `column` finds by name.
-pub(super) fn parse(
-    text: &str,
-    column: &dyn Fn(&str) -> Option<usize>,
-) -> Result<(Expression, Vec<usize>), FilterError> {
+/// Parses a whole filter; `column` finds the columns by name.
+pub(super) fn parse(text: &str, column: &dyn Fn(&str) -> Option<usize>) -> Result<Filter, FilterError> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens, next: 0, depth: 0, column, columns: Vec::new() };
+    let mut parser = Parser { text, tokens, next: 0, depth: 0, column, columns: Vec::new(), texts: Vec::new() };
     let root = parser.either()?;
     match parser.tokens.get(parser.next) {
-        None => Ok((root, parser.columns)),
+        None => Ok(Filter { root, columns: parser.columns, texts: parser.texts }),
         Some(_) => Err(parser.error("expected an operator such as &&")),
     }
 }
@@ -29,13 +26,18 @@ struct Parser<'a> {
     depth: usize,
     column: &'a dyn Fn(&str) -> Option<usize>,
     columns: Vec<usize>,
+    texts: Vec<AgainstText>,
 }
 
 impl Parser<'_> {
     /// An error at the next token, or behind the last.
     fn error(&self, message: impl Into<String>) -> FilterError {
-        let at = self.tokens.get(self.next).map_or(self.text.trim_end().len(), |(at, _)| *at);
-        error(self.text, at, message)
+        error(self.text, self.place(), message)
+    }
+
+    /// Where the next token stands.
+    fn place(&self) -> usize {
+        self.tokens.get(self.next).map_or(self.text.trim_end().len(), |(at, _)| *at)
     }
 
     fn take(&mut self, token: &Token) -> bool {
@@ -81,11 +83,21 @@ impl Parser<'_> {
     }
 
     fn comparison(&mut self) -> Result<Expression, FilterError> {
+        let left_at = self.place();
         let left = self.operand()?;
         match self.tokens.get(self.next).map(|(_, token)| token.clone()) {
             Some(Token::Compare(comparison)) => {
                 self.next += 1;
-                Ok(Expression::Compare(left, comparison, self.operand()?))
+                let right_at = self.place();
+                let right = self.operand()?;
+                for (column, other, at) in [(&left, &right, right_at), (&right, &left, left_at)] {
+                    if let (Operand::Column(column), Operand::Literal(Value::Text(text))) = (column, other)
+                        && text.parse::<f64>().is_err()
+                    {
+                        self.texts.push(AgainstText { column: *column, text: text.clone(), at });
+                    }
+                }
+                Ok(Expression::Compare(left, comparison, right))
             }
             Some(token @ (Token::Matches | Token::MatchesNot)) => {
                 self.next += 1;
@@ -114,7 +126,7 @@ impl Parser<'_> {
                 Ok(Operand::Literal(value))
             }
             Some((_, Token::Name(name))) => {
-                let unknown = || self.error(format!("unknown column {name:?}"));
+                let unknown = || self.error(format!("unknown column {:?}", cut(name)));
                 let index = (self.column)(name).ok_or_else(unknown)?;
                 self.next += 1;
                 self.columns.push(index);

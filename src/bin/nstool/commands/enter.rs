@@ -310,7 +310,7 @@ fn in_words(outline: &Outline, remarks: &[String]) -> String {
     if outline.pty {
         text.push_str("     with a pseudo-terminal of its own\n");
     }
-    for remark in remarks {
+    for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
     text
@@ -337,6 +337,7 @@ fn as_json(outline: &Outline, remarks: &[String]) -> String {
         "steps": steps,
         "skipped": skipped,
         "pty": outline.pty,
+        "obstacle": outline.obstacle,
         "remarks": remarks,
     });
     format!("{plan:#}\n")

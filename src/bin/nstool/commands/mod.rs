@@ -14,9 +14,12 @@ mod why;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use nstool::Result;
+use nstool::{Error, ErrorKind, Result};
 
 use crate::render::Terminal;
+
+/// The exit status where what was typed makes no sense; clap exits with the same.
+const BAD_USAGE: u8 = 2;
 
 /// The verbs. Each one's options are put together only when it is called, for that takes longer than some of the verbs do.
 #[derive(Debug, Subcommand)]
@@ -36,7 +39,9 @@ pub(crate) enum Command {
     Enter(Box<enter::Args>),
     /// Create namespaces, set them up, and run a command in them
     Unshare(Box<unshare::Args>),
+    /// Print the completion script of a shell
     Completions(completions::Args),
+    /// Print the version, and with -v which kernel interfaces there are
     Version(version::Args),
     #[command(hide = true)]
     Complete(completions::Candidates),
@@ -45,9 +50,10 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Returns the exit status for a failure of nstool's own.
-    pub(crate) fn trouble_code(&self) -> u8 {
+    /// Returns the exit status for a failure of nstool's own: 2 for bad usage, whichever verb was used badly.
+    pub(crate) fn trouble_code(&self, error: &Error) -> u8 {
         match self {
+            _ if error.kind() == ErrorKind::Invalid => BAD_USAGE,
             Self::Ls(_) | Self::Show(_) | Self::Why(_) => 1,
             Self::Completions(_) | Self::Version(_) | Self::Complete(_) | Self::Man(_) => 1,
             Self::Compare(_) => 2,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
-use crate::render::{self, Terminal};
+use crate::render::{self, Terminal, report};
 
 /// Print the version, and with -v which kernel interfaces there are and what is used instead
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ use crate::render::{self, Terminal};
   nstool version        the version, and how it was built
   nstool version -v     what this kernel offers, and the fallbacks in use
 
-Exit status: 0, or 1 if the interfaces cannot be tried.")]
+Exit status: 0.")]
 pub(crate) struct Args {
     /// Also try the interfaces that not every kernel has
     #[arg(short = 'v', long)]
@@ -51,8 +51,11 @@ static COLUMNS: [Column<&'static Interface>; 4] = [
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let rows: Vec<&'static Interface> = if args.verbose {
+        nstool::try_interfaces();
         // A scan tries whatever it can use.
-        Snapshot::capture(&Scope::everything())?;
+        if let Err(error) = Snapshot::capture(&Scope::everything()) {
+            report::note(&format!("some could not be tried: {error}"), terminal);
+        }
         nstool::interfaces().collect()
     } else {
         Vec::new()

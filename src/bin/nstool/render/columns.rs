@@ -133,7 +133,11 @@ pub(crate) fn choose<R>(all: &[Column<R>], list: Option<&str>, default: &[&str])
 
 /// Parses a `-Q` filter over these columns.
 pub(crate) fn filter<R>(all: &[Column<R>], text: &str) -> Result<Filter> {
-    Filter::parse(text, &|name| find(all, name)).map_err(|error| {
+    let parsed = Filter::parse(text, &|name| find(all, name)).and_then(|filter| {
+        filter.check_types(text, &|index| all[index].json == "integer")?;
+        Ok(filter)
+    });
+    parsed.map_err(|error| {
         Error::new(ErrorKind::Invalid, "malformed filter")
             .because(error)
             .with_hint(format!("write it like 'NPROCS > 1 && TYPE == \"net\"'; {}", known_columns(all)))
@@ -146,7 +150,9 @@ pub(crate) fn passes<R>(all: &[Column<R>], filter: Option<&Filter>, row: &R) -> 
 }
 
 fn unknown_column<R>(all: &[Column<R>], name: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("unknown column {name:?}")).with_hint(known_columns(all))
+    // What was typed may be anything, and any size.
+    let shown: String = name.chars().take(40).collect();
+    Error::new(ErrorKind::Invalid, format!("unknown column {shown:?}")).with_hint(known_columns(all))
 }
 
 fn known_columns<R>(all: &[Column<R>]) -> String {

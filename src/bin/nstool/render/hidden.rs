@@ -1,5 +1,6 @@
 //! What could not be seen, said in one line or as JSON.
 
+use nstool::NamespaceKind;
 use nstool::model::{Hidden, Snapshot, Subject, Why};
 use serde_json::{Map, Value as Json, json};
 
@@ -12,8 +13,21 @@ pub(crate) fn say(snapshot: &Snapshot, terminal: &Terminal) {
 
 /// The same of something else than a snapshot, for which `processes` were looked at.
 pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
+    if hidden.is_empty() {
+        return;
+    }
+    let initial = |kind: NamespaceKind| {
+        let own = std::fs::metadata(format!("/proc/self/ns/{kind}"));
+        own.is_ok_and(|own| std::os::unix::fs::MetadataExt::ino(&own) == kind.facts().initial_inode)
+    };
+    let admin = || {
+        let sets = rustix::thread::capabilities(None);
+        sets.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
+    };
     let reader = Reader {
         is_root: rustix::process::geteuid().is_root(),
+        is_admin: initial(NamespaceKind::User) && admin(),
+        in_initial_pid_namespace: initial(NamespaceKind::Pid),
         kernel: procfs::KernelVersion::current().map_or_else(
             |_| "older".to_owned(),
             |version| format!("{}.{}.{}", version.major, version.minor, version.patch),
@@ -27,6 +41,9 @@ pub(crate) fn say_of(hidden: &Hidden, processes: usize, terminal: &Terminal) {
 /// Who could not see.
 struct Reader {
     is_root: bool,
+    /// Whether it has CAP_SYS_ADMIN in the initial user namespace.
+    is_admin: bool,
+    in_initial_pid_namespace: bool,
     kernel: String,
 }
 
@@ -44,8 +61,17 @@ fn line(hidden: &Hidden, processes: usize, reader: &Reader) -> Option<String> {
         };
         let reason = match (subject, why) {
             (Subject::MountNamespaces, Why::Unsupported) => format!("needs Linux 6.12, this is {}", reader.kernel),
+            // The kernel's may_see_all_namespaces() wants both.
             (Subject::MountNamespaces, Why::NotPermitted) if reader.is_root => {
-                "needs CAP_SYS_ADMIN in the initial user namespace".to_owned()
+                match (reader.is_admin, reader.in_initial_pid_namespace) {
+                    (true, false) => "needs the initial pid namespace: run it on the host itself",
+                    (true, true) => "refused",
+                    (false, true) => "needs CAP_SYS_ADMIN in the initial user namespace",
+                    (false, false) => {
+                        "needs CAP_SYS_ADMIN in the initial user namespace, and the initial pid namespace"
+                    }
+                }
+                .to_owned()
             }
             (Subject::MountTable, Why::Outside) => "mounts outside our chroot".to_owned(),
             (Subject::UnlistedProcesses, _) => "mounted with hidepid".to_owned(),
@@ -87,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_said_with_what_helps() {
-        let reader = |is_root| Reader { is_root, kernel: "6.1.0".to_owned() };
+        let reader =
+            |is_root| Reader { is_root, is_admin: is_root, in_initial_pid_namespace: true, kernel: "6.1.0".to_owned() };
         let (root, user) = (reader(true), reader(false));
         let mut hidden = Hidden::default();
         assert_eq!(line(&hidden, 340, &user), None);
@@ -106,5 +133,18 @@ mod tests {
             "hidden: 12 of 340 processes, mount namespaces without processes (needs Linux 6.12, this is 6.1.0): \
              run as root to see them"
         );
+    }
+
+    #[test]
+    fn what_root_lacks_to_see_every_mount_namespace_is_said() {
+        let mut hidden = Hidden::default();
+        hidden.add(Subject::MountNamespaces, Why::NotPermitted);
+        let said = |is_admin, in_initial_pid_namespace| {
+            let reader = Reader { is_root: true, is_admin, in_initial_pid_namespace, kernel: String::new() };
+            line(&hidden, 1, &reader).unwrap()
+        };
+        assert!(said(true, false).ends_with("(needs the initial pid namespace: run it on the host itself)"));
+        assert!(said(false, true).ends_with("(needs CAP_SYS_ADMIN in the initial user namespace)"));
+        assert!(said(false, false).ends_with("user namespace, and the initial pid namespace)"));
     }
 }

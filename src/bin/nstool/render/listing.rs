@@ -41,8 +41,11 @@ pub(crate) struct Layout {
 /// Between two columns.
 const GAP: usize = 2;
 
-/// A column is not cut to less than this.
+/// A column is not cut to less than this, as long as that is enough.
 const LEAST: usize = 16;
+
+/// A column is not cut to less than this.
+const BARELY: usize = 8;
 
 impl<R> Listing<'_, R> {
     fn branches(&self) -> Vec<Branch> {
@@ -72,7 +75,9 @@ impl<R> Listing<'_, R> {
         }
         let headings = (!layout.no_headings).then(|| self.columns.iter().map(|column| column.name.to_owned()));
         texts.splice(0..0, headings.map(Iterator::collect::<Vec<_>>));
-        if let (Some(width), false) = (terminal.width, layout.no_truncate) {
+        // Only a table with columns that may be cut is one to skim; of others every word counts.
+        let limit = terminal.width.filter(|_| !layout.no_truncate && self.columns.iter().any(|column| column.cut));
+        if let Some(width) = limit {
             self.cut(&mut texts, width);
         }
         let mut table = Table::new();
@@ -94,30 +99,41 @@ impl<R> Listing<'_, R> {
         let widths: Vec<usize> = table.column_max_content_widths().into_iter().map(usize::from).collect();
         let mut out = String::new();
         for (line_number, line) in table.lines().enumerate() {
+            // What still does not fit ends at the edge: a line that wraps would tear the columns apart.
             let line = line.trim_end();
+            let line = limit.map_or_else(|| line.to_owned(), |width| cut_to(line, width));
             let _ = if !terminal.color {
                 writeln!(out, "{line}")
             } else if line_number == 0 && !layout.no_headings {
                 writeln!(out, "{}", line.bold())
             } else {
-                writeln!(out, "{}", self.coloured(line, &widths))
+                writeln!(out, "{}", self.coloured(&line, &widths))
             };
         }
         out
     }
 
-    /// Shortens columns that may be cut, always the widest of them, until the table fits into `width`. If that leaves
-    /// nothing worth reading, nothing is cut.
+    /// Shortens columns that may be cut, always the widest of them, until the table fits into `width`. Where that would
+    /// leave nothing worth reading of any, the first ones are left some room: the table will not fit anyway.
     fn cut(&self, texts: &mut [Vec<String>], width: usize) {
         let widest = |place: usize| texts.iter().map(|row| width_of(&row[place])).max().unwrap_or_default();
         let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
         let before = widths.clone();
         let gaps = GAP * widths.len().saturating_sub(1);
-        while widths.iter().sum::<usize>() + gaps > width {
-            let may_be_cut = |place: &usize| self.columns[*place].cut && widths[*place] > LEAST;
-            match (0..widths.len()).filter(may_be_cut).max_by_key(|place| widths[*place]) {
-                Some(place) => widths[place] -= 1,
-                None => return,
+        let shrink = |widths: &mut [usize], least: usize| {
+            while widths.iter().sum::<usize>() + gaps > width {
+                let may_be_cut = |place: &usize| self.columns[*place].cut && widths[*place] > least;
+                match (0..widths.len()).filter(may_be_cut).max_by_key(|place| widths[*place]) {
+                    Some(place) => widths[place] -= 1,
+                    None => return false,
+                }
+            }
+            true
+        };
+        if !shrink(&mut widths, LEAST) {
+            let mut barely = widths.clone();
+            if shrink(&mut barely, BARELY) {
+                widths = barely;
             }
         }
         for row in texts {
@@ -184,7 +200,6 @@ impl<R> Listing<'_, R> {
     }
 }
 
-/// Returns a cell as text that is safe to print.
 /// Returns a small table whose columns are not known beforehand; the first line is the header.
 pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
     let mut table = Table::new();
@@ -203,6 +218,7 @@ pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
     out
 }
 
+/// Returns a cell as text that is safe to print.
 fn shown(cell: &Cell<'_>, separator: &str) -> String {
     match cell {
         Cell::Empty => String::new(),
@@ -315,7 +331,8 @@ mod tests {
         let cut = |width| listing.table(Layout::default(), &plain(Some(width)));
         assert_eq!(cut(24), "ID  COMMAND\n 7  a command that is …\n");
         assert_eq!(cut(80), cut(31));
-        assert!(cut(10).contains("容器 long"), "where nothing worth reading would be left, nothing is cut");
+        assert_eq!(cut(12), "ID  COMMAND\n 7  a comma…\n");
+        assert_eq!(cut(10), "ID  COMMA…\n 7  a com…\n", "what is too narrow for a column ends at the edge");
         let uncut = Layout { no_truncate: true, ..Layout::default() };
         assert!(listing.table(uncut, &plain(Some(24))).contains("容器 long"));
     }

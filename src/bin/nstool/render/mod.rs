@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod hidden;
 pub(crate) mod listing;
+pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod quote;
 pub(crate) mod report;
@@ -45,10 +46,20 @@ impl Terminal {
     }
 }
 
-/// Writes `text` to stdout. A reader that went away (a closed pipe) is no failure.
+/// Writes `text` to stdout.
 pub(crate) fn print(text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Judges how writing to stdout went. A reader that went away (a closed pipe) is no failure; that there never was one is,
+/// and what was written is lost, though no call failed.
+pub(crate) fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Ok(()) if nstool::stdout_was_closed() => Err(Error::system("cannot write to stdout", rustix::io::Errno::BADF)),
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::system("cannot write to stdout", error)),
         _ => Ok(()),
     }

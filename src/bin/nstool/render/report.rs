@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use nstool::Error;
+use nstool::proc::Proc;
 use owo_colors::{OwoColorize, Style};
 
 use super::Terminal;
@@ -29,6 +30,13 @@ pub(crate) fn note(message: &str, terminal: &Terminal) {
     let mut text = String::new();
     line(&mut text, "note: ", message, Style::new().cyan(), terminal);
     say(&text);
+}
+
+/// Says that the numbers of processes are not ours, if /proc shows those of an outer pid namespace.
+pub(crate) fn whose_numbers(terminal: &Terminal) {
+    if let Some(trouble) = Proc::trouble() {
+        note(&format!("{trouble}; the process ids above are its own"), terminal);
+    }
 }
 
 fn line(text: &mut String, label: &str, message: &str, style: Style, terminal: &Terminal) {

@@ -97,8 +97,7 @@ pub(super) static COLUMNS: [Column<Row>; 18] = [
         row.process().map_or(Cell::Empty, |process| Cell::Number(process.pid.into()))
     }),
     Of::right("PPID", "parent of that process", |row| row.detail(|details| Cell::Number(details.parent.into()))),
-    Of::left("COMMAND", "command line of that process", |row| row.detail(|details| Cell::bytes(&details.command)))
-        .cut(),
+    Of::left("COMMAND", "command line of that process", |row| row.detail(command)).cut(),
     Of::right("UID", "user id of that process", |row| row.detail(|details| number(details.uid.into()))),
     Of::left("USER", "user name of that process", |row| row.detail(|details| Cell::owned(row.scene.user(details.uid)))),
     Of::left("NETNSID", "number that our network namespace gives to it", net_id),
@@ -118,7 +117,7 @@ pub(super) static COLUMNS: [Column<Row>; 18] = [
 /// COMMAND, and for a namespace without processes what holds it.
 pub(super) static COMMAND_OR_HOLDER: Column<Row> = Of::left("COMMAND", "command line, or first holder", |row| {
     if row.process.is_some() {
-        return row.detail(|details| Cell::bytes(&details.command));
+        return row.detail(command);
     }
     match held_by(row) {
         Cell::Text(holder) => Cell::Text([b"[held by ", &holder[..], b"]"].concat().into()),
@@ -126,6 +125,14 @@ pub(super) static COMMAND_OR_HOLDER: Column<Row> = Of::left("COMMAND", "command 
     }
 })
 .cut();
+
+/// The command line; of a zombie its name with ps(1)'s mark.
+fn command(details: &Details) -> Cell<'_> {
+    if details.zombie {
+        return Cell::Text([&details.command[..], b" <defunct>"].concat().into());
+    }
+    Cell::bytes(&details.command)
+}
 
 fn number(number: u64) -> Cell<'static> {
     // Ids and inodes stay far below 2^63.

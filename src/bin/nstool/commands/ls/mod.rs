@@ -10,16 +10,17 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nstool::discover::{Commands, Scope};
 use nstool::model::{Snapshot, Why};
+use nstool::proc::Proc;
 use nstool::proc::status::Status;
 use nstool::query::filter::Filter;
 use nstool::target::parse_pid;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
-use serde_json::{Value as Json, json};
 
 use self::columns::{COLUMNS, COMMAND_OR_HOLDER, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
-use crate::render::columns::{Cell, Column, choose, filter};
-use crate::render::listing::{Layout, Listing, Tree};
-use crate::render::{self, Terminal, hidden, report};
+use crate::render::columns::{Column, filter};
+use crate::render::listing::{Listing, Tree};
+use crate::render::options::Output;
+use crate::render::{Terminal, hidden, report};
 
 /// List namespaces with their processes, or the processes of a namespace.
 ///
@@ -34,7 +35,7 @@ use crate::render::{self, Terminal, hidden, report};
   nstool ls -t net -Q 'NPROCS > 1'  busy network namespaces
   nstool ls -T=owner -t user        user namespaces as a tree of owners
 
-Exit status: 0, or 1 if something asked for does not exist or cannot be read.")]
+Exit status: 0, or 1 if something asked for does not exist or cannot be read; 2 for bad usage.")]
 pub(crate) struct Args {
     /// List the processes in the namespace with this inode
     #[arg(value_name = "NS", value_parser = parse_inode, conflicts_with_all = ["task", "persistent"])]
@@ -42,7 +43,7 @@ pub(crate) struct Args {
 
     /// Only the namespaces that process PID is in
     #[arg(short = 'p', long, value_name = "PID", value_parser = parse_task, conflicts_with = "persistent")]
-    task: Option<Pid>,
+    task: Option<Task>,
 
     /// Only this kind; can be repeated: mnt, net, ipc, user, pid, uts, cgroup, time
     #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind_parser(),
@@ -69,33 +70,8 @@ pub(crate) struct Args {
     #[arg(long)]
     threads: bool,
 
-    /// Which columns; with a leading + these join the default ones (-H lists them)
-    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "output_all")]
-    output: Option<String>,
-
-    /// Every column
-    #[arg(long)]
-    output_all: bool,
-
-    /// List the columns
-    #[arg(short = 'H', long)]
-    list_columns: bool,
-
-    /// As JSON
-    #[arg(short = 'J', long, conflicts_with = "raw")]
-    json: bool,
-
-    /// As raw text for scripts: one space between cells, blanks within as \x20
-    #[arg(short = 'r', long)]
-    raw: bool,
-
-    /// Without the header line
-    #[arg(short = 'n', long, alias = "no-headings")]
-    noheadings: bool,
-
-    /// Without cutting to the terminal's width
-    #[arg(short = 'u', long, alias = "no-truncate")]
-    notruncate: bool,
+    #[command(flatten)]
+    output: Output,
 
     /// Several mount points in one cell joined by commas instead of one below the other
     #[arg(short = 'W', long, alias = "no-wrap")]
@@ -119,11 +95,29 @@ fn kind_parser() -> impl TypedValueParser<Value = NamespaceKind> {
     PossibleValuesParser::new(NamespaceKind::ALL.map(NamespaceKind::name)).try_map(|name| name.parse::<NamespaceKind>())
 }
 
-fn parse_task(text: &str) -> Result<Pid, String> {
-    if text == "self" {
-        return Ok(std::process::id() as Pid);
+/// Whose namespaces to list.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Myself,
+    Number(Pid),
+}
+
+impl Task {
+    /// Returns its number below our /proc, which may be that of an outer pid namespace.
+    fn number(self) -> Result<Pid> {
+        match self {
+            Self::Myself => Ok(Proc::open()?.own_pid().unwrap_or(std::process::id() as Pid)),
+            Self::Number(pid) => Ok(pid),
+        }
     }
-    parse_pid(text).ok_or_else(|| "a process id is a number above 0".to_owned())
+}
+
+fn parse_task(text: &str) -> Result<Task, String> {
+    if text == "self" {
+        return Ok(Task::Myself);
+    }
+    let number = parse_pid(text).map(Task::Number);
+    number.ok_or_else(|| "a process is named by its id, a number above 0, or `self`".to_owned())
 }
 
 /// Takes an inode as a number, as `ns:INODE`, or as a link's text such as `net:[4026531833]`.
@@ -134,23 +128,25 @@ fn parse_inode(text: &str) -> Result<u64, String> {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
-    if args.list_columns {
-        list_columns(args, terminal)?;
+    if args.output.list_columns {
+        args.output.print_columns(&COLUMNS, terminal)?;
         return Ok(ExitCode::SUCCESS);
     }
     let filter = args.filter.as_deref().map(|text| filter(&COLUMNS, text)).transpose()?;
     let chosen = args.columns()?;
     let scope = args.scope(&chosen, filter.as_ref());
-    let snapshot = args.check(Snapshot::capture(&scope)?, &scope)?;
+    let task = args.task.map(Task::number).transpose()?;
+    let snapshot = args.check(Snapshot::capture(&scope)?, &scope, task)?;
     let scene = Rc::new(Scene::new(snapshot));
-    let rows = rows::select(args, &scene, filter.as_ref());
+    let rows = rows::select(args, task, &scene, filter.as_ref());
     let parents = args.relation().map(|relation| rows::parents(args, &rows, relation));
     let listing = Listing {
         columns: args.shown(chosen),
         tree: parents.map(|parents| Tree { parents, column: args.tree_column() }),
         rows,
     };
-    args.print(&listing, Some(hidden::json(&scene.snapshot)), "namespaces", terminal)?;
+    let hidden = Some(hidden::json(&scene.snapshot));
+    args.output.print(&listing, ("namespaces", hidden), args.nowrap || args.output.raw, terminal)?;
     for namespace in args.namespaces.iter().filter_map(|ino| scene.snapshot.namespace_by_inode(*ino)) {
         if namespace.members.is_empty() {
             let (kind, ino) = (namespace.kind, namespace.id);
@@ -161,6 +157,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         }
     }
     hidden::say(&scene.snapshot, terminal);
+    report::whose_numbers(terminal);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -170,16 +167,13 @@ impl Args {
     }
 
     fn columns(&self) -> Result<Vec<usize>> {
-        if self.output_all {
-            return Ok((0..COLUMNS.len()).collect());
-        }
         let default = match () {
             () if self.namespaces.len() > 1 => &["NS", "PID", "PPID", "USER", "COMMAND"][..],
             () if !self.namespaces.is_empty() => &DEFAULT_PROCESSES,
             () if self.kinds.contains(&NamespaceKind::Net) => &DEFAULT_NET,
             () => &DEFAULT,
         };
-        choose(&COLUMNS, self.output.as_deref(), default)
+        self.output.choose(&COLUMNS, default)
     }
 
     /// Returns what must be looked at for these columns and this selection.
@@ -207,8 +201,8 @@ impl Args {
     }
 
     /// Refuses what was asked for by number and is not there.
-    fn check(&self, mut snapshot: Snapshot, scope: &Scope) -> Result<Snapshot> {
-        if let Some(pid) = self.task {
+    fn check(&self, mut snapshot: Snapshot, scope: &Scope, task: Option<Pid>) -> Result<Snapshot> {
+        if let Some(pid) = task {
             let process = snapshot.process(pid).ok_or_else(|| no_process(pid))?;
             if let Some(why) = process.hidden() {
                 return Err(unreadable(pid, why));
@@ -230,7 +224,7 @@ impl Args {
         for ino in &self.namespaces {
             let kind = snapshot.namespace_by_inode(*ino).map(|namespace| namespace.kind);
             if let Some(kind) = kind.filter(|kind| !self.kinds().contains(*kind)) {
-                return Err(Error::new(ErrorKind::Invalid, format!("namespace {ino} is of kind {kind}"))
+                return Err(Error::new(ErrorKind::Unsuitable, format!("namespace {ino} is of kind {kind}"))
                     .with_hint(format!("leave out -t, or say -t {kind}")));
             }
         }
@@ -241,7 +235,7 @@ impl Args {
     fn relation(&self) -> Option<Relation> {
         match self.tree {
             Some(relation) => Some(relation),
-            None if self.list || self.raw => None,
+            None if self.list || self.output.raw => None,
             None => Some(Relation::Process),
         }
     }
@@ -253,25 +247,12 @@ impl Args {
     /// Returns the columns to show. In the default table for people, a namespace without processes says under COMMAND
     /// what holds it: nothing else in its row tells why it is there. Output for programs keeps to the letter.
     fn shown(&self, chosen: Vec<usize>) -> Vec<&'static Column<Row>> {
-        let for_people = self.output.is_none() && !self.output_all && !self.json && !self.raw;
+        let for_people = self.output.by_default() && !self.output.json && !self.output.raw;
         let column = |index: usize| &COLUMNS[index];
         let or_holder = |column: &'static Column<Row>| {
             if for_people && column.name == COMMAND_OR_HOLDER.name { &COMMAND_OR_HOLDER } else { column }
         };
         chosen.into_iter().map(column).map(or_holder).collect()
-    }
-
-    fn print<R>(&self, listing: &Listing<'_, R>, hidden: Option<Json>, key: &str, terminal: &Terminal) -> Result<()> {
-        let layout =
-            Layout { no_headings: self.noheadings, no_truncate: self.notruncate, no_wrap: self.nowrap || self.raw };
-        if self.json {
-            let mut document = json!({ key: listing.json() });
-            if let Some(hidden) = hidden {
-                document["hidden"] = hidden;
-            }
-            return render::print_json(&document);
-        }
-        render::print(&if self.raw { listing.raw(layout) } else { listing.table(layout, terminal) })
     }
 }
 
@@ -299,15 +280,4 @@ fn unreadable(pid: Pid, why: Why) -> Error {
     } else {
         error.with_hint("run nstool as root, or as the user the process runs as")
     }
-}
-
-fn list_columns(args: &Args, terminal: &Terminal) -> Result<()> {
-    type Described = &'static Column<Row>;
-    static OF_COLUMNS: [Column<Described>; 3] = [
-        Column::left("NAME", "name of the column", |column| Cell::text(column.name)),
-        Column::left("TYPE", "its type in JSON", |column| Cell::text(column.json)),
-        Column::left("DESCRIPTION", "what it shows", |column| Cell::text(column.help)),
-    ];
-    let listing = Listing { columns: OF_COLUMNS.iter().collect(), rows: COLUMNS.iter().collect(), tree: None };
-    args.print(&listing, None, "columns", terminal)
 }

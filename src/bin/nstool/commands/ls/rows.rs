@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use nstool::NamespaceLink;
 use nstool::model::{Namespace, Observed, Process, Snapshot};
 use nstool::query::filter::Filter;
 use nstool::query::tree::nearest;
+use nstool::{NamespaceLink, Pid};
 
 use super::columns::{COLUMNS, Row, Scene};
 use super::{Args, Relation};
 use crate::render::columns::passes;
 
 /// Returns the rows that were asked for, ascending by namespace, then by process.
-pub(super) fn select(args: &Args, scene: &Rc<Scene>, filter: Option<&Filter>) -> Vec<Row> {
+pub(super) fn select(args: &Args, task: Option<Pid>, scene: &Rc<Scene>, filter: Option<&Filter>) -> Vec<Row> {
     let snapshot = &scene.snapshot;
     let place_of = |pid| snapshot.processes().binary_search_by_key(&pid, |process| process.pid).ok();
     let row = |namespace, process| Row { scene: Rc::clone(scene), namespace, process };
@@ -25,7 +25,7 @@ pub(super) fn select(args: &Args, scene: &Rc<Scene>, filter: Option<&Filter>) ->
         if args.namespaces.contains(&namespace.id.ino) {
             rows.extend(namespace.members.iter().map(|pid| row(index, place_of(*pid))));
         } else if args.namespaces.is_empty()
-            && args.task.is_none_or(|pid| namespace.members.binary_search(&pid).is_ok())
+            && task.is_none_or(|pid| namespace.members.binary_search(&pid).is_ok())
             && (!args.persistent || namespace.members.is_empty())
         {
             rows.push(row(index, namespace.lead().and_then(place_of)));

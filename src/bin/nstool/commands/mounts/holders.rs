@@ -1,23 +1,25 @@
 //! `nstool mounts holders PATH|DEVICE|MAJ:MIN`: why is a filesystem busy.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use nstool::discover::Uses;
-use nstool::model::{Device, MountPlace, MountUse};
-use nstool::propagation::{Forest, MountRef};
-use nstool::{Error, ErrorKind, Pid, Result, printable};
+use nstool::discover::KernelUse;
+use nstool::model::{Device, Hidden, Subject};
+use nstool::propagation::{By, Forest, Groups, Layer, MountRef, Release};
+use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, describe_mount, quoted, text};
-use crate::render::{self, Terminal, hidden};
+use super::users::Users;
+use crate::render::{self, Terminal, hidden, report};
 
-/// Tell why a filesystem is busy: its mounts in every namespace, and the processes that use it
+/// Tell why a filesystem is busy: its mounts in every namespace, and what uses it
 ///
-/// The order shown is the order to release them in. Exit status: 0, or 1 in trouble.
+/// Besides processes that is the kernel itself, for swap and loop devices, and overlays with a layer there. The order
+/// shown is the order to release them in. Exit status: 0, or 1 in trouble.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A path on the filesystem, a block device, or a device number such as 254:16
@@ -29,54 +31,66 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// All that keeps a filesystem, or a block device, in use.
+struct Holders {
+    device: Device,
+    users: Users,
+    kernel: Vec<KernelUse>,
+    /// The overlay mounts of which a layer lies there.
+    layers: HashMap<MountRef, Layer>,
+    /// The mounts in the order of their release: its own, those of the overlays, and what stands on them.
+    order: Vec<Release>,
+}
+
 pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let scene = Scene::capture()?;
     let forest = scene.forest();
     let device = device_of(&scene, &forest, &args.what)?;
-    let mounts: Vec<MountRef> =
-        forest.mounts().filter(|mount| forest.mount(*mount).is_some_and(|told| told.device == device)).collect();
-    let users = Users::new(&forest, &mounts, HashSet::from([device]))?;
-    // What is mounted on a mount goes before it: the deepest first.
-    let mut ordered = mounts.clone();
-    ordered.extend(on_top(&forest, &mounts));
-    ordered.sort_by_key(|mount| (forest.node(*mount).namespace, std::cmp::Reverse(depth(&forest, *mount)), *mount));
+    let holders = find(&scene, &forest, device)?;
+    let (hidden_of_users, looked_at) = holders.users.hidden();
+    let unseen = scene.hidden().clone().joined(hidden_of_users);
     if args.json {
-        let mount = |mount: &MountRef| {
-            let told = forest.mount(*mount);
-            let namespace = forest.node(*mount).namespace;
-            let mut object = scene.namespace_json(namespace);
-            object["path"] = text(&forest.mount_point(*mount));
-            object["fstype"] = json!(told.map(|told| text(&told.fs_type)));
-            object["of_this_filesystem"] = json!(told.is_some_and(|told| told.device == device));
-            object["processes"] = json!(scene.tables()[namespace].processes);
-            object
-        };
-        let document = json!({
-            "device": device.to_string(),
-            "mounts": ordered.iter().map(mount).collect::<Vec<_>>(),
-            "uses": users.json(&scene),
-            "hidden": hidden::json_of(&users.uses.hidden),
-        });
-        render::print_json(&document)?;
+        render::print_json(&holders.json(&scene, &forest, &unseen))?;
     } else {
-        render::print(&words(&scene, &forest, device, &ordered, &users))?;
+        render::print(&holders.words(&scene, &forest, &unseen))?;
     }
-    hidden::say_of(&users.uses.hidden, users.uses.processes, terminal);
-    scene.say_hidden(terminal);
+    hidden::say_of(&unseen, looked_at, terminal);
+    report::whose_numbers(terminal);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finds the filesystem that is meant.
+fn find(scene: &Scene, forest: &Forest<'_>, device: Device) -> Result<Holders> {
+    let here = scene.own_index();
+    let mounts: Vec<MountRef> =
+        forest.mounts().filter(|mount| forest.mount(*mount).is_some_and(|told| told.device == device)).collect();
+    let layers: HashMap<MountRef, Layer> = forest.overlays_on(device, here).into_iter().collect();
+    let all: Vec<MountRef> = mounts.iter().chain(layers.keys()).copied().collect();
+    let order = forest.release(&Groups::of(forest), &all, here);
+    // Who uses what stands on it keeps that, and so it. A mapped file tells its device alone: it counts where all mounts
+    // of that are to go.
+    let to_go: HashSet<MountRef> = order.iter().map(|release| release.mount).collect();
+    let device_at = |mount: MountRef| forest.mount(mount).map(|told| told.device);
+    let elsewhere: HashSet<Device> =
+        forest.mounts().filter(|mount| !to_go.contains(mount)).filter_map(device_at).collect();
+    let devices = to_go.iter().filter_map(|mount| device_at(*mount)).filter(|device| !elsewhere.contains(device));
+    let devices: HashSet<Device> = devices.chain([device]).collect();
+    let to_go: Vec<MountRef> = to_go.into_iter().collect();
+    Ok(Holders { device, users: Users::new(forest, &to_go, devices)?, kernel: KernelUse::of(device), layers, order })
+}
+
+/// Finds the filesystem, or the block device, that is meant.
 fn device_of(scene: &Scene, forest: &Forest<'_>, what: &OsString) -> Result<Device> {
+    let is_used = |device: Device| {
+        forest.mounts().any(|mount| forest.mount(mount).is_some_and(|told| told.device == device))
+            || !KernelUse::of(device).is_empty()
+    };
     if let Some(device) = what.to_str().and_then(parse_device) {
-        let known = forest.mounts().any(|mount| forest.mount(mount).is_some_and(|told| told.device == device));
-        return if known { Ok(device) } else { Err(not_mounted(&device.to_string())) };
+        return if is_used(device) { Ok(device) } else { Err(not_mounted(&device.to_string())) };
     }
     let subject = scene.subject(None)?;
     let located = scene.locate(&subject, what)?;
     if let Some(device) = located.block_device {
-        let known = forest.mounts().any(|mount| forest.mount(mount).is_some_and(|told| told.device == device));
-        if known {
+        if is_used(device) {
             return Ok(device);
         }
         // btrfs numbers its filesystems itself, and names the device as the source.
@@ -95,136 +109,160 @@ fn parse_device(text: &str) -> Option<Device> {
 }
 
 fn not_mounted(what: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("{what} is not mounted in any mount namespace that can be seen"))
-        .with_hint("as root every mount namespace is seen; a device can also be held by swap, loop, md or dm (`lsblk`)")
+    let message = format!(
+        "{what} is not mounted in any mount namespace that can be seen, nor used for swap, a loop or another device"
+    );
+    Error::new(ErrorKind::NotFound, message).with_hint("as root every mount namespace is seen")
 }
 
-fn depth(forest: &Forest<'_>, mount: MountRef) -> usize {
-    let mut depth = 0;
-    let mut here = mount;
-    while let Some(parent) = forest.node(here).parent
-        && depth < forest.len()
-    {
-        depth += 1;
-        here = parent;
-    }
-    depth
-}
-
-/// Returns the mounts of other filesystems that stand on these, directly or not.
-fn on_top(forest: &Forest<'_>, mounts: &[MountRef]) -> Vec<MountRef> {
-    let below: HashSet<MountRef> = mounts.iter().copied().collect();
-    let stands_on_one = |mount: &MountRef| {
-        let mut here = *mount;
-        for _ in 0..forest.len() {
-            let Some(parent) = forest.node(here).parent else { return false };
-            if below.contains(&parent) {
-                return true;
-            }
-            here = parent;
-        }
-        false
-    };
-    forest.mounts().filter(|mount| !below.contains(mount) && stands_on_one(mount)).collect()
-}
-
-/// The processes that use some mounts.
-pub(super) struct Users {
-    uses: Uses,
-}
-
-/// Finds the processes that use these mounts themselves, not other mounts of the same filesystems.
-pub(super) fn users_of(forest: &Forest<'_>, mounts: &[MountRef]) -> Result<Users> {
-    let mut users = Users::new(forest, mounts, HashSet::new())?;
-    users.uses.uses.retain(|each| each.mount.is_some());
-    Ok(users)
-}
-
-impl Users {
-    fn new(forest: &Forest<'_>, mounts: &[MountRef], devices: HashSet<Device>) -> Result<Self> {
-        let place = |mount: &MountRef| {
-            let namespace = forest.tables()[forest.node(*mount).namespace].namespace;
-            let told = forest.mount(*mount)?;
-            Some((told.id, MountPlace { namespace, mount_point: told.mount_point.clone() }))
+impl Holders {
+    fn json(&self, scene: &Scene, forest: &Forest<'_>, unseen: &Hidden) -> Json {
+        let place = |mount: MountRef| {
+            let mut object = scene.namespace_json(forest.node(mount).namespace);
+            object["path"] = text(&forest.mount_point(mount));
+            object
         };
-        let mut uses = Uses::capture(&mounts.iter().filter_map(place).collect(), &devices)?;
-        // We are gone by the time anybody reads this.
-        let me = rustix::process::getpid().as_raw_nonzero().get();
-        uses.uses.retain(|each| each.pid != me);
-        Ok(Self { uses })
+        let mount = |release: &Release| {
+            let told = forest.mount(release.mount);
+            let mut object = place(release.mount);
+            object["fstype"] = json!(told.map(|told| text(&told.fs_type)));
+            object["of_this_filesystem"] = json!(told.is_some_and(|told| told.device == self.device));
+            object["processes"] = json!(scene.tables()[forest.node(release.mount).namespace].processes);
+            object["layer"] = self
+                .layers
+                .get(&release.mount)
+                .map_or(Json::Null, |layer| json!({ "role": layer.role.to_string(), "path": text(&layer.path) }));
+            object["release"] = json!(match release.by {
+                By::Unmounting => "unmount",
+                By::Propagation(_) => "propagation",
+                By::RootOfNamespace => "end_of_namespace",
+                _ => "refused",
+            });
+            object["goes_with"] = match release.by {
+                By::Propagation(first) => place(first),
+                _ => Json::Null,
+            };
+            object
+        };
+        let by_kernel = |by: &KernelUse| match by {
+            KernelUse::Swap(path) => json!({ "kind": "swap", "path": text(path) }),
+            KernelUse::Loop { device, file } => {
+                json!({ "kind": "loop", "path": text(file), "device": text(device.as_os_str().as_bytes()) })
+            }
+            KernelUse::Stacked(device) => json!({ "kind": "stacked", "device": text(device.as_os_str().as_bytes()) }),
+            _ => Json::Null,
+        };
+        json!({
+            "device": self.device.to_string(),
+            "mounts": self.order.iter().map(mount).collect::<Vec<_>>(),
+            "uses": self.users.json(scene),
+            "kernel_uses": self.kernel.iter().map(by_kernel).collect::<Vec<_>>(),
+            "hidden": hidden::json_of(unseen),
+        })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.uses.uses.is_empty()
-    }
-
-    fn by_process(&self) -> BTreeMap<Pid, Vec<&MountUse>> {
-        let mut by_process: BTreeMap<Pid, Vec<&MountUse>> = BTreeMap::new();
-        for each in &self.uses.uses {
-            by_process.entry(each.pid).or_default().push(each);
-        }
-        by_process
-    }
-
-    /// Words them, a process a line.
-    pub(super) fn words(&self, scene: &Scene) -> String {
-        /// How many uses of one process are named.
-        const NAMED: usize = 5;
+    fn words(&self, scene: &Scene, forest: &Forest<'_>, unseen: &Hidden) -> String {
         let mut out = String::new();
-        for (pid, uses) in self.by_process() {
-            let named: Vec<String> =
-                uses.iter().take(NAMED).map(|each| format!("{} {}", each.by, printable(&each.path))).collect();
-            let more = uses.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-            let _ = writeln!(out, "    {}: {}{more}", scene.describe_process(pid), named.join(", "));
+        let mut own = self.order.iter().filter_map(|release| forest.mount(release.mount));
+        let _ = match own.find(|told| told.device == self.device) {
+            Some(told) => {
+                writeln!(out, "{} {} ({})", printable(&told.fs_type), printable(&told.source), self.device)
+            }
+            None => writeln!(out, "{} is not mounted in any mount namespace that can be seen", self.device),
+        };
+        let mut step = 0;
+        let mut heading = |out: &mut String, text: &str| {
+            step += 1;
+            let _ = writeln!(out, "{step}. {text}");
+        };
+        if !self.users.is_empty() {
+            heading(&mut out, "processes that use it: stop them, or make them leave");
+            out.push_str(&self.users.words(scene));
+        }
+        if !self.kernel.is_empty() {
+            heading(&mut out, "the kernel uses it, without any process:");
+            self.kernel.iter().for_each(|by| out.push_str(&by_kernel(by)));
+        }
+        if !self.order.is_empty() {
+            heading(&mut out, "mounts: unmount in this order, or end the processes of their namespaces");
+        }
+        let mut namespace = None;
+        for release in &self.order {
+            let here = forest.node(release.mount).namespace;
+            if namespace != Some(here) {
+                namespace = Some(here);
+                let _ = writeln!(out, "    {}: {}", scene.describe(here), inhabitants(scene, here, unseen));
+            }
+            let note = self.note(forest, release.mount);
+            let how = how(scene, forest, release);
+            let _ = writeln!(out, "      {}: {how}{note}", describe_mount(forest, release.mount));
         }
         out
     }
 
-    pub(super) fn json(&self, scene: &Scene) -> Json {
-        let of_use = |each: &MountUse| {
-            json!({
-                "pid": each.pid,
-                "process": scene.describe_process(each.pid),
-                "how": each.by.to_string(),
-                "path": text(&each.path),
-                "mountpoint": each.mount.as_ref().map(|mount| text(&mount.mount_point)),
-            })
-        };
-        self.uses.uses.iter().map(of_use).collect()
+    /// Says why a mount is among those to release, if it is not of the filesystem itself.
+    fn note(&self, forest: &Forest<'_>, mount: MountRef) -> String {
+        match self.layers.get(&mount) {
+            Some(layer) => format!("  (its {} directory {} lies there)", layer.role, printable(&layer.path)),
+            None if forest.mount(mount).is_some_and(|told| told.device == self.device) => String::new(),
+            None => "  (another filesystem on top)".to_owned(),
+        }
     }
 }
 
-fn words(scene: &Scene, forest: &Forest<'_>, device: Device, ordered: &[MountRef], users: &Users) -> String {
-    let mut out = String::new();
-    let first = ordered.iter().filter_map(|mount| forest.mount(*mount)).find(|told| told.device == device);
-    if let Some(told) = first {
-        let _ = writeln!(out, "{} {} ({device})", printable(&told.fs_type), printable(&told.source));
-    }
-    let mut step = 1;
-    if !users.is_empty() {
-        let _ = writeln!(out, "{step}. processes that use it: stop them, or make them leave");
-        out.push_str(&users.words(scene));
-        step += 1;
-    }
-    let _ = writeln!(out, "{step}. mounts: unmount in this order, or end the processes of their namespaces");
-    let mut namespace = None;
-    for mount in ordered {
-        let here = forest.node(*mount).namespace;
-        if namespace != Some(here) {
-            namespace = Some(here);
-            let count = scene.tables()[here].processes.len();
-            let _ = writeln!(
-                out,
-                "    {}: {count} {}",
-                scene.describe(here),
-                if count == 1 { "process" } else { "processes" }
-            );
+/// Says how to be rid of a mount.
+fn how(scene: &Scene, forest: &Forest<'_>, release: &Release) -> String {
+    let mount = release.mount;
+    let namespace = forest.node(mount).namespace;
+    match release.by {
+        By::Propagation(first) => {
+            let path = printable(&forest.mount_point(first)).into_owned();
+            format!("goes with {path} in {}", scene.describe(forest.node(first).namespace))
         }
-        let other = forest.mount(*mount).is_some_and(|told| told.device != device);
-        let note = if other { "  (another filesystem on top)" } else { "" };
-        let command = scene.enter_command(here, &format!("umount {}", quoted(&forest.mount_point(*mount))));
-        let _ = writeln!(out, "      {}: {command}{note}", describe_mount(forest, *mount));
+        By::RootOfNamespace => "the root of its namespace: ends with it".to_owned(),
+        By::Refused(refusal) => format!("ends with its namespace, the kernel would refuse: {refusal}"),
+        _ => {
+            let command = format!("umount {}", quoted(&forest.mount_point(mount)));
+            let command = scene.enter_command(namespace, &command);
+            match forest.covered_by(mount).filter(|cover| !stands_on(forest, *cover, mount)) {
+                Some(cover) => format!("{command}, once {} is gone that covers it", describe_mount(forest, cover)),
+                None => command,
+            }
+        }
     }
-    out
+}
+
+/// Tells whether a mount stands on another, directly or not.
+fn stands_on(forest: &Forest<'_>, mount: MountRef, other: MountRef) -> bool {
+    let above = std::iter::successors(Some(mount), |mount| forest.node(*mount).parent);
+    above.take(forest.len()).any(|above| above == other)
+}
+
+/// Words what the kernel uses it for, and what ends that.
+fn by_kernel(by: &KernelUse) -> String {
+    let device_of = |path: &std::path::Path| printable(path.as_os_str().as_bytes()).into_owned();
+    match by {
+        KernelUse::Swap(path) => format!("    swap {}: swapoff {}\n", printable(path), quoted(path)),
+        KernelUse::Loop { device, file } => {
+            let device = device_of(device);
+            format!(
+                "    {device}, a loop device of {}: losetup --detach {device} (`nstool mounts holders {device}` tells \
+                 who uses that)\n",
+                printable(file)
+            )
+        }
+        KernelUse::Stacked(device) => {
+            let device = device_of(device);
+            format!("    {device}, a device made of it (`nstool mounts holders {device}` tells who uses that)\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Counts the processes of a namespace, as far as they can be seen.
+fn inhabitants(scene: &Scene, namespace: usize, unseen: &Hidden) -> String {
+    let count = scene.tables()[namespace].processes.len();
+    let all = [Subject::Process, Subject::UnlistedProcesses].iter().all(|subject| unseen.count(*subject) == 0);
+    let least = if all { "" } else { "at least " };
+    format!("{least}{count} {}", if count == 1 { "process" } else { "processes" })
 }

@@ -8,12 +8,12 @@ use nstool::Result;
 use nstool::model::Mount;
 use nstool::propagation::{Forest, GroupId, Groups, MountRef};
 use owo_colors::Style;
-use serde_json::json;
 
 use super::scene::{Scene, target_and_path};
-use crate::render::columns::{Cell, Column, choose, filter, passes};
-use crate::render::listing::{Layout, Listing, Tree};
-use crate::render::{self, Terminal, hidden};
+use crate::render::columns::{Cell, Column, filter, find, passes};
+use crate::render::listing::{Listing, Tree};
+use crate::render::options::Output;
+use crate::render::{Terminal, hidden};
 
 /// How the mounts are listed.
 #[derive(Debug, clap::Args)]
@@ -30,33 +30,8 @@ pub(super) struct Options {
     #[arg(short = 'l', long)]
     list: bool,
 
-    /// Which columns; with a leading + these join the default ones (-H lists them)
-    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "output_all")]
-    output: Option<String>,
-
-    /// Every column
-    #[arg(long)]
-    output_all: bool,
-
-    /// List the columns
-    #[arg(short = 'H', long)]
-    list_columns: bool,
-
-    /// As JSON
-    #[arg(short = 'J', long, conflicts_with = "raw")]
-    pub(super) json: bool,
-
-    /// As raw text for scripts: one space between cells, blanks within as \x20
-    #[arg(short = 'r', long)]
-    raw: bool,
-
-    /// Without the header line
-    #[arg(short = 'n', long, alias = "no-headings")]
-    noheadings: bool,
-
-    /// Without cutting to the terminal's width
-    #[arg(short = 'u', long, alias = "no-truncate")]
-    notruncate: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 /// A mount, with what the other namespaces' tables say about it.
@@ -140,13 +115,13 @@ pub(crate) fn column_names() -> Vec<(&'static str, &'static str)> {
 }
 
 pub(super) fn run(words: &[OsString], options: &Options, terminal: &Terminal) -> Result<ExitCode> {
-    if options.list_columns {
-        return options.print_columns(terminal);
+    let output = &options.output;
+    if output.list_columns {
+        output.print_columns(&COLUMNS, terminal)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let filter = options.filter.as_deref().map(|text| filter(&COLUMNS, text)).transpose()?;
-    let all: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
-    let default = if options.output_all { &all[..] } else { &DEFAULT };
-    let mut chosen = choose(&COLUMNS, options.output.as_deref(), default)?;
+    let mut chosen = output.choose(&COLUMNS, &DEFAULT)?;
     let (target, path) = target_and_path(words)?;
     let scene = Scene::capture()?;
     let subject = scene.subject(target.as_ref())?;
@@ -176,45 +151,15 @@ pub(super) fn run(words: &[OsString], options: &Options, terminal: &Terminal) ->
             refs.push(mount);
         }
     }
-    if options.output.is_none() && !options.output_all && (options.json || rows.iter().any(|row| row.overmounted)) {
-        let state = crate::render::columns::find(&COLUMNS, "STATE");
+    if output.by_default() && (output.json || rows.iter().any(|row| row.overmounted)) {
+        let state = find(&COLUMNS, "STATE");
         state.into_iter().for_each(|state| chosen.insert(1, state));
     }
-    let tree = (!options.list && !options.raw).then(|| Tree { parents: parents(&forest, &refs), column: "MOUNTPOINT" });
+    let tree = (!options.list && !output.raw).then(|| Tree { parents: parents(&forest, &refs), column: "MOUNTPOINT" });
     let listing = Listing { columns: chosen.into_iter().map(|index| &COLUMNS[index]).collect(), rows, tree };
-    options.print(&listing, &scene, terminal)?;
+    output.print(&listing, ("mounts", Some(hidden::json_of(scene.hidden()))), false, terminal)?;
     scene.say_hidden(terminal);
     Ok(ExitCode::SUCCESS)
-}
-
-impl Options {
-    fn layout(&self) -> Layout {
-        Layout { no_headings: self.noheadings, no_truncate: self.notruncate, no_wrap: false }
-    }
-
-    fn print<R>(&self, listing: &Listing<'_, R>, scene: &Scene, terminal: &Terminal) -> Result<()> {
-        if self.json {
-            let document = json!({ "mounts": listing.json(), "hidden": hidden::json_of(scene.hidden()) });
-            return render::print_json(&document);
-        }
-        render::print(&if self.raw { listing.raw(self.layout()) } else { listing.table(self.layout(), terminal) })
-    }
-
-    fn print_columns(&self, terminal: &Terminal) -> Result<ExitCode> {
-        type Described = &'static Column<Row>;
-        static OF_COLUMNS: [Column<Described>; 3] = [
-            Column::left("NAME", "name of the column", |column| Cell::text(column.name)),
-            Column::left("TYPE", "its type in JSON", |column| Cell::text(column.json)),
-            Column::left("DESCRIPTION", "what it shows", |column| Cell::text(column.help)),
-        ];
-        let listing = Listing { columns: OF_COLUMNS.iter().collect(), rows: COLUMNS.iter().collect(), tree: None };
-        if self.json {
-            render::print_json(&json!({ "columns": listing.json() }))?;
-        } else {
-            render::print(&if self.raw { listing.raw(self.layout()) } else { listing.table(self.layout(), terminal) })?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
 }
 
 /// Returns each row's parent row: the nearest mount below it that is shown.

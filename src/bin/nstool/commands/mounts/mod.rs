@@ -7,6 +7,7 @@ mod list;
 mod peers;
 mod reach;
 mod scene;
+mod users;
 
 pub(super) use self::list::column_names;
 
@@ -23,6 +24,7 @@ use crate::render::Terminal;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
+    override_usage = "nstool mounts [OPTIONS] [TARGET] [PATH]\n       nstool mounts <COMMAND>",
     after_help = "Examples:
   nstool mounts                        the mounts here, as a tree
   nstool mounts 4711 /data             the mounts at /data as process 4711 has them
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Some(Question::Peers(args)) => peers::run(args, terminal),
         Some(Question::Reach(args)) => reach::run(args, terminal),
         Some(Question::Holders(args)) => holders::run(args, terminal),
-        None if args.check_shared => check::run(&args.words, args.all, args.list.json, terminal),
+        None if args.check_shared => check::run(&args.words, args.all, args.list.output.json, terminal),
         None => list::run(&args.words, &args.list, terminal),
     }
 }

@@ -19,6 +19,7 @@ use crate::render::{self, Terminal, hidden};
 /// Each group stands with its members in every mount namespace; below it stand what receives from it. Without a PATH all
 /// groups are shown that the namespace takes part in; `--all` shows every group.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "nstool mounts peers [OPTIONS] [TARGET] [PATH]")]
 pub(super) struct Args {
     /// Whose mounts (default: self); and a path: the groups of the mount there
     #[arg(value_names = ["TARGET", "PATH"], num_args = 0..=2)]

@@ -12,21 +12,24 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
-use super::holders;
 use super::scene::{Scene, Subject, describe_mount, quoted, target_and_required_path, text};
+use super::users::users_of;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::{self, Terminal, hidden, report};
 
 /// Predict where a mount made at PATH would appear, or what an unmount there takes along
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "nstool mounts reach [OPTIONS] [TARGET] <PATH>",
+    after_help = "Examples:
   nstool mounts reach /mnt                          every namespace and path where a mount at /mnt would appear
   nstool mounts reach 4711 /data --bind /srv        the same for a bind that process 4711 makes
   nstool mounts reach /mnt --to 4711                would process 4711 see it? if not, why
   nstool mounts reach --umount /mnt                 what unmounting /mnt would take along
 
-Exit status: 0, or 1 in trouble; with --to 0 yes, 1 no, 2 trouble.")]
+Exit status: 0, or 1 in trouble; with --to 0 yes, 1 no, 2 trouble."
+)]
 pub(super) struct Args {
     /// Who mounts (default: self), and where
     #[arg(value_names = ["TARGET", "PATH"], num_args = 1..=2, required = true)]
@@ -126,7 +129,7 @@ fn attach(
                 let kind = |directory| if directory { "a directory" } else { "a file" };
                 let (from, to) = (printable(&of_source.path), printable(&located.path));
                 let message = format!("cannot bind {} on {}", kind(of_source.directory), kind(located.directory));
-                return Err(Error::new(ErrorKind::Invalid, message)
+                return Err(Error::new(ErrorKind::Unsuitable, message)
                     .because(std::io::Error::from_raw_os_error(libc::ENOTDIR))
                     .with_hint(format!("{from} and {to} must both be directories, or both not")));
             }
@@ -135,7 +138,7 @@ fn attach(
     };
     if what == What::New && !located.directory {
         let shown = printable(&located.path).into_owned();
-        return Err(Error::new(ErrorKind::Invalid, format!("{shown} is no directory"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{shown} is no directory"))
             .with_hint("a new filesystem is mounted on a directory; on a file only a file can be bound (--bind)"));
     }
     let prediction =
@@ -342,7 +345,7 @@ fn owners(scene: &Scene, here: usize, there: usize) -> String {
 }
 
 fn refused(verb: &str, path: &[u8], refusal: Refusal) -> Error {
-    Error::new(ErrorKind::Invalid, format!("the kernel would refuse to {verb} {}: {refusal}", printable(path)))
+    Error::new(ErrorKind::Unsuitable, format!("the kernel would refuse to {verb} {}: {refusal}", printable(path)))
         .because(std::io::Error::from_raw_os_error(refusal.errno()))
 }
 
@@ -358,7 +361,7 @@ fn unmount(
     let shown = printable(&located.path).into_owned();
     if *forest.node(place.mount).root != place.inside {
         let on = describe_mount(forest, place.mount);
-        return Err(Error::new(ErrorKind::Invalid, format!("{shown} is not a mount point"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{shown} is not a mount point"))
             .with_hint(format!("it lies on {on}")));
     }
     let prediction = forest.unmount(groups, place.mount, args.lazy).map_err(|refusal| {
@@ -371,7 +374,7 @@ fn unmount(
         }
     })?;
     // A lazy unmount does not ask who uses it.
-    let users = if args.lazy { None } else { Some(holders::users_of(forest, &busy_candidates(forest, &prediction))?) };
+    let users = if args.lazy { None } else { Some(users_of(forest, &busy_candidates(forest, &prediction))?) };
     if args.json {
         let place = |mount: MountRef| {
             let mut object = scene.namespace_json(forest.node(mount).namespace);

@@ -16,7 +16,7 @@ use nstool::{Error, ErrorKind, NamespaceId, NamespaceKind, NamespaceLink, Pid, R
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::render::{Terminal, hidden};
+use crate::render::{Terminal, hidden, report};
 
 /// The mount tables of the machine, and what is known besides.
 pub(super) struct Scene {
@@ -59,6 +59,7 @@ impl Scene {
 
     pub(super) fn say_hidden(&self, terminal: &Terminal) {
         hidden::say_of(&self.tables.hidden, self.tables.processes, terminal);
+        report::whose_numbers(terminal);
     }
 
     /// Finds the namespace of a target; without one our own.
@@ -79,7 +80,7 @@ impl Scene {
                 }
                 Resolved::Namespace(namespace) => {
                     let message = format!("{target} is a {} namespace, not a mnt namespace", namespace.kind());
-                    return Err(Error::new(ErrorKind::Invalid, message)
+                    return Err(Error::new(ErrorKind::Unsuitable, message)
                         .with_hint("`nstool ls -t mnt` lists the mount namespaces"));
                 }
             },
@@ -142,6 +143,11 @@ impl Scene {
             Some(pid) => format!("mnt {} of {}", table.namespace, self.describe_process(*pid)),
             None => format!("mnt {} (no process)", table.namespace),
         }
+    }
+
+    /// Returns the place of the namespace we are in.
+    pub(super) fn own_index(&self) -> Option<usize> {
+        self.own.and_then(|own| self.find(own))
     }
 
     /// Tells whether it is the namespace we are in.

@@ -10,11 +10,11 @@ use crate::render::page::Page;
 
 pub(super) fn page(process: &Target, namespace: &Target) -> Result<Page> {
     let Resolved::Process(process) = process.resolve()? else {
-        return Err(Error::new(ErrorKind::Invalid, format!("{process} is no process"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{process} is no process"))
             .with_hint("write `nstool show --can PID NS`"));
     };
     let Resolved::Namespace(namespace) = namespace.resolve()? else {
-        return Err(Error::new(ErrorKind::Invalid, format!("{namespace} is no namespace"))
+        return Err(Error::new(ErrorKind::Unsuitable, format!("{namespace} is no namespace"))
             .with_hint("name one of its namespaces: `nstool show --can PID /proc/PID/ns/net`"));
     };
     let facts = ProcessFacts::read(&process)?;

@@ -41,6 +41,7 @@ fn verdict(row: &Row) -> &'static str {
 }
 
 pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> Result<()> {
+    process.verify_listed()?;
     let snapshot = Snapshot::capture(&Scope::holders())?;
     // It was alive when the scan had read it, so what was read is its own.
     process.verify()?;

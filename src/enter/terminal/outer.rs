@@ -1,19 +1,13 @@
-//! A pseudo-terminal between the outer terminal and the command.
-//!
-//! A program that holds our terminal can type into it (TIOCSTI, TIOCLINUX), and what it typed is executed by our shell
-//! when it is gone. So the command gets a terminal of its own, and we pass on what is typed and printed. The outer one
-//! is in raw mode meanwhile: control keys act inside.
+//! The outer side: it looks after the user's terminal.
 
-use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-use crate::error::{Error, Result};
+use super::{Heard, Inner, Keeper, heard, say};
 use crate::exec::Companion;
+use crate::sys::process;
 
 /// Room for what is on its way.
 const ROOM: usize = 16 * 1024;
@@ -21,7 +15,7 @@ const ROOM: usize = 16 * 1024;
 const PIECE: usize = 1024;
 
 /// The outer side: the user's terminal and our end of the pseudo-terminal.
-pub(super) struct Outer {
+pub(in crate::enter) struct Outer {
     master: OwnedFd,
     /// The user's terminal.
     terminal: OwnedFd,
@@ -29,159 +23,67 @@ pub(super) struct Outer {
     /// Which of descriptors 0 to 2 are that terminal.
     standard: [bool; 3],
     raw: bool,
+    /// In a pipeline or the background: from where the child between asks for the terminal.
+    wishes: Option<OwnedFd>,
+    /// Whether the inner terminal still has the modes that another job, such as a shell's line editor, had set outside.
+    foreign_modes: bool,
+    /// Whether typed words are for us: at once, or when the command asked.
+    wanted: bool,
     typed: Vec<u8>,
     printed: Vec<u8>,
     master_open: bool,
     terminal_open: bool,
 }
 
-/// The inner side, for the child.
-pub(super) struct Inner {
-    slave: OwnedFd,
-    standard: [bool; 3],
-}
-
-/// Opens a pseudo-terminal with the size and modes of ours; `None` if none of descriptors 0 to 2 is a terminal.
-pub(super) fn open() -> Result<Option<(Outer, Inner)>> {
-    let standard = [isatty(rustix::stdio::stdin()), isatty(rustix::stdio::stdout()), isatty(rustix::stdio::stderr())];
-    let terminal = match standard {
-        [true, ..] => rustix::stdio::stdin().try_clone_to_owned(),
-        [_, true, _] => rustix::stdio::stdout().try_clone_to_owned(),
-        [_, _, true] => rustix::stdio::stderr().try_clone_to_owned(),
-        [false, false, false] => return Ok(None),
-    };
-    let make = || -> io::Result<(Outer, Inner)> {
-        let terminal = terminal?;
-        let saved = tcgetattr(&terminal)?;
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let slave = open_slave(&master)?;
-        let mut modes = saved.clone();
-        if !standard[0] {
-            // The outer terminal is not in raw mode then, and does the output's processing.
-            modes.output_modes.remove(OutputModes::OPOST);
-        }
-        tcsetattr(&slave, OptionalActions::Now, &modes)?;
-        rustix::io::ioctl_fionbio(&master, true)?;
-        let outer = Outer {
+impl Outer {
+    pub(super) fn new(
+        master: OwnedFd,
+        terminal: OwnedFd,
+        saved: Termios,
+        standard: [bool; 3],
+        wishes: Option<OwnedFd>,
+        foreign_modes: bool,
+    ) -> Self {
+        Self {
             master,
             terminal,
             saved,
             standard,
             raw: false,
+            wanted: wishes.is_none(),
+            wishes,
+            foreign_modes,
             typed: Vec::with_capacity(ROOM),
             printed: Vec::with_capacity(ROOM),
             master_open: true,
             terminal_open: true,
-        };
-        outer.pass_size_on();
-        Ok((outer, Inner { slave, standard }))
-    };
-    make().map(Some).map_err(|error| {
-        Error::system("cannot make a pseudo-terminal for the command", error)
-            .with_hint("`--no-pty` passes the terminal through; a program inside can then type into it")
-    })
-}
-
-fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {
-    // By ioctl, for the path could lead elsewhere (since Linux 4.13).
-    match ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
-        Ok(slave) => Ok(slave),
-        Err(_) => {
-            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-            Ok(rustix::fs::open(ptsname(master, Vec::new())?, flags, Mode::empty())?)
         }
     }
-}
 
-impl Inner {
-    /// Makes the inner terminal that of a new session, and of those of descriptors 0 to 2 that are terminals.
-    pub(super) fn take_over(&self) -> io::Result<()> {
-        rustix::process::setsid()?;
-        rustix::process::ioctl_tiocsctty(&self.slave)?;
-        if self.standard[0] {
-            rustix::stdio::dup2_stdin(&self.slave)?;
-        }
-        if self.standard[1] {
-            rustix::stdio::dup2_stdout(&self.slave)?;
-        }
-        if self.standard[2] {
-            rustix::stdio::dup2_stderr(&self.slave)?;
-        }
-        Ok(())
-    }
-}
-
-/// Puts `null` in the place of each of descriptors 0 to 2 that is a terminal.
-pub(super) fn replace_by(null: Option<&OwnedFd>) {
-    let Some(null) = null else { return };
-    if isatty(rustix::stdio::stdin()) {
-        let _ = rustix::stdio::dup2_stdin(null);
-    }
-    if isatty(rustix::stdio::stdout()) {
-        let _ = rustix::stdio::dup2_stdout(null);
-    }
-    if isatty(rustix::stdio::stderr()) {
-        let _ = rustix::stdio::dup2_stderr(null);
-    }
-}
-
-/// Makes the command, which calls this, a job of its own in the foreground of its terminal: then it can be stopped,
-/// since its parent is in the same session and not in its group.
-pub(super) fn lead_job() {
-    let _ = rustix::process::setpgid(None, None);
-    let own = rustix::process::getpgrp();
-    // Signals are blocked, so that a background job may do it.
-    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-        if rustix::termios::tcsetpgrp(fd, own).is_ok() {
-            return;
-        }
-    }
-}
-
-/// Puts the outer terminal right again if whoever should is gone.
-pub(super) struct Keeper {
-    terminal: Option<OwnedFd>,
-    saved: Termios,
-}
-
-impl Companion for Keeper {
-    fn watch<'a>(&'a self, _polled: &mut Vec<PollFd<'a>>) {}
-    fn serve(&mut self, _ready: &[PollFlags]) {}
-    fn take(&mut self, _signal: i32) -> bool {
-        false
-    }
-    fn before_stop(&mut self) {}
-    fn after_stop(&mut self) {}
-    fn orphaned(&mut self) {
-        if let Some(terminal) = &self.terminal {
-            let _ = tcsetattr(terminal, OptionalActions::Now, &self.saved);
-        }
-    }
-}
-
-impl Outer {
     /// In the child: lets go of everything but what puts the outer terminal right again.
-    pub(super) fn forsake(self) -> Keeper {
+    pub(in crate::enter) fn forsake(self, inner: &mut Inner) -> Keeper {
         // Dropping ourselves closes the master, and leaves the terminal as it is: it is not raw yet.
         let terminal = self.terminal.try_clone().ok().filter(|_| self.standard[0]);
-        Keeper { terminal, saved: self.saved.clone() }
+        Keeper::new(terminal, self.saved.clone(), inner.wishes.take())
     }
 
     /// Begins: the outer terminal becomes raw, if it is ours to change.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::enter) fn begin(&mut self) {
         self.follow_foreground();
     }
 
     /// Sets raw mode if we are in the foreground of the terminal. In the background it belongs to another job.
     fn follow_foreground(&mut self) {
-        if self.raw || !self.standard[0] || tcgetpgrp(&self.terminal) != Ok(rustix::process::getpgrp()) {
+        if self.raw || !self.wanted || !self.standard[0] || tcgetpgrp(&self.terminal) != Ok(rustix::process::getpgrp())
+        {
             return;
         }
         // What another job left behind is what we restore.
         if let Ok(modes) = tcgetattr(&self.terminal) {
             self.saved = modes;
+        }
+        if std::mem::take(&mut self.foreign_modes) {
+            let _ = tcsetattr(&self.master, OptionalActions::Now, &self.saved);
         }
         let mut modes = self.saved.clone();
         modes.make_raw();
@@ -192,6 +94,21 @@ impl Outer {
         self.raw = tcsetattr(&self.terminal, OptionalActions::Now, &modes).is_ok();
     }
 
+    /// The command wants to read: it may when we have the terminal. In the background we stop, as it would.
+    fn grant(&mut self) {
+        if self.wishes.is_none() || !self.wanted {
+            return;
+        }
+        self.follow_foreground();
+        if self.raw {
+            self.wishes.take().iter().for_each(say);
+        } else if tcgetpgrp(&self.terminal).is_ok() {
+            // The kernel stops the whole job of whoever reads, and we catch what it sends.
+            let _ = process::kill(0, libc::SIGTTIN);
+            let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
+        }
+    }
+
     fn restore(&mut self) {
         if self.raw {
             let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.saved);
@@ -199,14 +116,14 @@ impl Outer {
         }
     }
 
-    fn pass_size_on(&self) {
+    pub(super) fn pass_size_on(&self) {
         if let Ok(size) = rustix::termios::tcgetwinsize(&self.terminal) {
             let _ = rustix::termios::tcsetwinsize(&self.master, size);
         }
     }
 
     /// Prints what is left after the command's end, and puts the terminal right.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::enter) fn finish(&mut self) {
         self.drain();
         self.restore();
     }
@@ -215,9 +132,7 @@ impl Outer {
     fn drain(&mut self) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         while self.master_open {
-            while !self.printed.is_empty() {
-                self.print_some();
-            }
+            self.print_all();
             // poll(2) also makes the kernel hand over what is on its way.
             let mut polled = [PollFd::new(&self.master, PollFlags::IN)];
             match poll(&mut polled, Some(&now)) {
@@ -227,7 +142,14 @@ impl Outer {
                 Ok(_) => self.read_printed(),
             }
         }
+        self.print_all();
+    }
+
+    fn print_all(&mut self) {
         while !self.printed.is_empty() {
+            // Somebody may have made it one that does not wait by itself.
+            let mut polled = [PollFd::new(&self.terminal, PollFlags::OUT)];
+            let _ = poll(&mut polled, None);
             self.print_some();
         }
     }
@@ -294,10 +216,13 @@ impl Companion for Outer {
         if self.terminal_open && !terminal.is_empty() {
             polled.push(PollFd::new(&self.terminal, terminal));
         }
+        polled.extend(self.wishes.as_ref().map(|wishes| PollFd::new(wishes, PollFlags::IN)));
     }
 
     fn serve(&mut self, ready: &[PollFlags]) {
-        let mut ready = ready.iter().copied();
+        let asked = self.wishes.as_ref().filter(|_| ready.last().is_some_and(|ready| !ready.is_empty())).map(heard);
+        let places = ready.len() - usize::from(self.wishes.is_some()).min(ready.len());
+        let mut ready = ready.iter().copied().take(places);
         let master = if self.master_open { ready.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() };
         let terminal = ready.next().unwrap_or(PollFlags::empty());
         let gone = PollFlags::HUP | PollFlags::ERR;
@@ -320,6 +245,14 @@ impl Companion for Outer {
             self.terminal_open = false;
             self.printed.clear();
         }
+        match asked {
+            Some(Heard::Word) => {
+                self.wanted = true;
+                self.grant();
+            }
+            Some(Heard::End) => self.wishes = None,
+            Some(Heard::Nothing) | None => {}
+        }
     }
 
     fn take(&mut self, signal: i32) -> bool {
@@ -332,6 +265,7 @@ impl Companion for Outer {
             libc::SIGCONT => {
                 self.pass_size_on();
                 self.follow_foreground();
+                self.grant();
                 false
             }
             // Reading or writing in the background; nothing to stop inside.
