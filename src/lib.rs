@@ -22,9 +22,14 @@
 //! **Kernel and Rust.** Linux 4.18 and newer, on x86-64 and aarch64; newer interfaces are used where the kernel has them
 //! ([`interfaces`]). Rust 1.88.
 //!
+//! **Stability.** Enums and structures that may grow are `#[non_exhaustive]`; an enum that is not is complete, so that a
+//! `match` can handle every case. Versions follow Semantic Versioning; `public-api.txt` in the repository lists every
+//! public item, so that no change of it goes unseen.
+//!
 //! **Features.** `cli` (default) builds the command and pulls its presentation crates; a library needs
 //! `default-features = false`.
 
+pub mod account;
 mod capability;
 pub mod create;
 pub mod discover;
@@ -50,3 +55,8 @@ pub use sys::probe::{Interface, interfaces, try_interfaces};
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use sys::startup::stdout_was_closed;
+
+/// The example in README.md, compiled and run with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

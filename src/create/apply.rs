@@ -1,8 +1,10 @@
 //! Follows a plan: in this process where no child is wanted, else as the parent of one.
 
 use std::io;
+use std::path::Path;
 
 use super::diagnose;
+use super::in_place;
 use super::inside::{self, Prepared, State};
 use super::parent;
 use super::plan::{Action, Plan};
@@ -10,11 +12,12 @@ use super::prepare::prepare;
 use super::request::Request;
 use super::scene::Scene;
 use crate::error::Error;
-use crate::exec::{Ending, Program, become_program};
+use crate::exec::{Ending, Program, Refusal, become_program};
 use crate::id::Pid;
 
 /// Something that has happened, for whoever wants to tell it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The child was made; its number as seen from here.
     Child(Pid),
@@ -22,6 +25,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The control group that was made for the command stays for as long as so many processes are in it.
+    Populated(&'a Path, usize),
     /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
     Ignored(Pid, i32),
 }
@@ -33,11 +38,14 @@ pub struct Stop {
     pub error: Error,
     /// The exit status for it: 125, or 126 and 127 where the command itself is to blame.
     pub status: u8,
+    /// The step that failed, and the errno, for those who have words of their own; the errno is 0 where a helper program
+    /// has said why.
+    pub failed: Option<Box<(Action, i32)>>,
 }
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self { error, status: 125 }
+        Self { error, status: 125, failed: None }
     }
 }
 
@@ -58,17 +66,28 @@ pub fn apply(
     observer: &mut dyn FnMut(Event<'_>),
 ) -> Result<Ending, Stop> {
     let steps = prepare(plan);
-    if plan.forks { parent::run(request, steps, program, observer) } else { alone(&steps, program, observer) }
+    match (request.in_place, plan.forks) {
+        (true, _) => in_place::run(request, &steps, program, observer),
+        (false, true) => parent::run(request, steps, program, observer),
+        (false, false) => alone(&steps, program, observer),
+    }
 }
 
 fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
-    let mut state = State::default();
-    for step in steps.iter().filter(|step| !matches!(step.action, Action::Exec(_))) {
-        inside::carry_out(step, &mut state).map_err(|error| failed(steps, step, &error))?;
+    let mut state = State::for_steps(steps);
+    for (number, step) in steps.iter().enumerate().filter(|(_, step)| !matches!(step.action, Action::Exec(_))) {
+        inside::carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
     let refusal = become_program(&mut program, &[], None, None);
-    Err(Stop { error: refusal.explain(program.name(), program.candidates()), status: refusal.exit_status() })
+    Err(refused(steps, &refusal, &program))
+}
+
+/// Words why the command could not be executed.
+pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
+    let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
+    let error = refusal.explain(program.name(), program.candidates());
+    Stop { error, status: refusal.exit_status(), failed: step }
 }
 
 /// Words the failure of a step.
@@ -78,5 +97,7 @@ pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> 
         _ => None,
     });
     let scene = Scene::gather(kinds.unwrap_or_default());
-    diagnose::failure(&step.action, error.raw_os_error().unwrap_or(libc::EIO), &scene).into()
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    let error = diagnose::failure(&step.action, errno, &scene);
+    Stop { failed: Some(Box::new((step.action.clone(), errno))), ..error.into() }
 }

@@ -22,6 +22,7 @@ const TROUBLE: i32 = 125;
 /// All that the child needs, made before the fork.
 pub(super) struct ChildSide {
     pub(super) steps: Vec<Prepared>,
+    pub(super) state: State,
     /// The number of the step that creates the child.
     pub(super) created_by: usize,
     pub(super) program: Program,
@@ -40,10 +41,10 @@ pub(super) struct ChildSide {
 
 impl ChildSide {
     /// Takes on the owner's ids and makes the child that lives in the new namespaces, as a child of our parent.
-    pub(super) fn make_sibling(self, supervisor: &Supervisor, flags: u32) -> ! {
+    pub(super) fn make_sibling(mut self, supervisor: &Supervisor, flags: u32) -> ! {
         let _ = die_with_parent(supervisor);
         let before = self.created_by.saturating_sub(1);
-        if let Err(error) = inside::carry_out(&self.steps[before], &mut State::default()) {
+        if let Err(error) = inside::carry_out(&self.steps, before, &mut self.state) {
             self.fail(before, &error);
         }
         // Changed ids make a process undumpable, and its files in /proc root's; the sibling inherits that.
@@ -62,7 +63,6 @@ impl ChildSide {
     pub(super) fn run(mut self, supervisor: &Supervisor) -> ! {
         let _ = die_with_parent(supervisor);
         self.not_ours.into_iter().flatten().filter(|fd| *fd > 2).for_each(close_inherited);
-        let mut state = State::default();
         let mut worked = false;
         let mut awaited = false;
         for number in self.created_by + 1..self.steps.len() {
@@ -80,7 +80,7 @@ impl ChildSide {
             }
             awaited = false;
             worked = true;
-            match inside::carry_out(&self.steps[number], &mut state) {
+            match inside::carry_out(&self.steps, number, &mut self.state) {
                 Ok(()) if self.tell => self.speaker.say(Word::Done(number)),
                 Ok(()) => {}
                 Err(error) => self.fail(number, &error),

@@ -46,6 +46,19 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             "leave --setgroups allow away",
         ),
         Action::SetGroupsPolicy(_) if scene.apparmor_restricts => apparmor(),
+        Action::MakeCgroup(_) => match errno {
+            libc::EACCES | libc::EPERM => say(
+                "making a control group wants write access to the one it is in",
+                "run as root, or in a delegated subtree (systemd-run --user -p Delegate=yes)",
+            ),
+            libc::EEXIST => say("it appeared meanwhile", "run it again"),
+            libc::EAGAIN => say(
+                "a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth)",
+                "remove what is not needed",
+            ),
+            libc::EINTR => say("the process that does so was killed", ""),
+            _ => None,
+        },
         Action::JoinCgroup(_) => match errno {
             libc::EBUSY => say(
                 "it hands controllers to groups below it, and then holds no processes itself (cgroup v2)",
@@ -115,6 +128,14 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 format!("{} appeared meanwhile", printable(file.as_os_str().as_encoded_bytes())),
                 "run it again".to_owned(),
             )),
+            libc::EBUSY => Some((
+                format!(
+                    "somebody else binds a namespace to {} just now",
+                    printable(file.as_os_str().as_encoded_bytes())
+                ),
+                "name another file".to_owned(),
+            )),
+            libc::EINTR => say("the process that does so was killed", ""),
             libc::EINVAL => say(
                 "a mount namespace cannot be bound where it would come to hold itself: below a shared mount",
                 "name a file on a private mount",
@@ -125,7 +146,10 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             format!("the id {id} has no meaning in the user namespace"),
             "map it: --map-users, --map-groups, --map-auto".to_owned(),
         )),
-        Action::SetUser(_) | Action::SetGroup { .. } | Action::BecomeOwner(..) if errno == libc::EPERM => say(
+        Action::BecomeOwner(..) if errno == libc::EPERM => {
+            say("changing ids needs CAP_SETUID and CAP_SETGID", "run as root; without --owner, we own it ourselves")
+        }
+        Action::SetUser(_) | Action::SetGroup { .. } if errno == libc::EPERM => say(
             "changing ids needs CAP_SETUID and CAP_SETGID",
             "run as root, or add --map-root-user (-r) and map the ids (--map-auto)",
         ),
@@ -157,7 +181,11 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
             "possible cause: the seccomp filter we run under, as containers have one",
             "start the outer container with a filter that allows clone and unshare",
         ),
-        libc::EPERM if !user && !scene.admin => {
+        libc::EPERM if user => own(
+            "possible causes: a chroot, also one onto a mount point; a security module",
+            "leave the chroot; `dmesg` may tell of a security module",
+        ),
+        libc::EPERM if !scene.admin => {
             own("it needs CAP_SYS_ADMIN", "run as root, or create a user namespace with them: --map-root-user (-r)")
         }
         libc::ENOSPC | libc::EUSERS => {
@@ -167,15 +195,20 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
                     format!("/proc/sys/user/max_{kind}_namespaces is 0: no {kind} namespace may be created here"),
                     format!("as root: `sysctl user.max_{kind}_namespaces=1000`"),
                 )),
+                None if kinds.contains(NamespaceKind::Pid) && scene.deepest_pid => {
+                    own("our pid namespace is nested 32 deep, and no deeper one can be", "start it further out")
+                }
                 None => {
                     let limits = scene.limits.iter().map(|(kind, limit)| format!("{kind} {limit}"));
                     let limits = limits.collect::<Vec<_>>().join(", ");
-                    let nested = kinds.contains(NamespaceKind::Pid) || user;
-                    let depth = if nested { "; or namespaces are nested 32 deep" } else { "" };
+                    let reached = format!("a limit is reached, here ({limits}) or in a user namespace above");
+                    // Of the other kinds, nothing else gives this errno.
+                    let nests = kinds.contains(NamespaceKind::Pid) || user;
                     Some((
-                        format!(
-                            "possible causes: a limit is reached, here or in a user namespace above (here: {limits}){depth}"
-                        ),
+                        match nests {
+                            true => format!("possible causes: {reached}; namespaces are nested 32 deep"),
+                            false => reached,
+                        },
                         "end what holds them (`nstool ls` lists them), or raise user.max_*_namespaces".to_owned(),
                     ))
                 }
@@ -220,7 +253,7 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
     match (operation, errno) {
         (Operation::Bind { source, .. }, libc::ENOENT) => Some((
             format!("{} is not there, or the place cannot be made", printable(source.to_bytes())),
-            "a source is looked up outside, from the working directory".to_owned(),
+            "a source is looked up outside, from the working directory, before anything is mounted or made".to_owned(),
         )),
         (Operation::Proc { .. }, libc::EPERM) if scene.proc_masked => own(
             "parts of our own /proc are covered by other mounts, which a new one would lay bare",
@@ -260,6 +293,10 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
         (_, libc::EEXIST) => own(
             "a symbolic link is in the way whose end is not there, seen from within the new root",
             "name the place it leads to, or make it first (--dir)",
+        ),
+        (Operation::Bind { .. }, libc::ENOTDIR) => own(
+            "a file is where a directory is wanted, or the other way round",
+            "bind a directory on a directory, and anything else on a file",
         ),
         (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
         (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
@@ -302,6 +339,9 @@ mod tests {
             (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 0)], ..scene() }, "max_net_namespaces is 0"),
             (&[User], libc::EUSERS, Scene { limits: vec![(User, 5)], ..scene() }, "user 5"),
             (&[User], libc::ENOSPC, scene(), "32 deep"),
+            (&[Pid], libc::ENOSPC, Scene { deepest_pid: true, ..scene() }, "our pid namespace is nested"),
+            (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 1)], ..scene() }, "a limit is reached, here (net 1)"),
+            (&[User], libc::EPERM, scene(), "possible causes: a chroot"),
             (&[Net], libc::EINVAL, Scene { lacking: vec![Net], ..scene() }, "no namespaces of this kind: net"),
             (&[Pid], libc::ENOMEM, scene(), "init of our pid namespace"),
         ] {

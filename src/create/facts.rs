@@ -1,6 +1,8 @@
 //! What the plan must know of this machine and of us: read before anything is made, and only as far as the request
 //! needs it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -8,12 +10,14 @@ use rustix::thread::CapabilitySet;
 
 use super::idmap::{self, IdKind, IdRange, MapSpec, SubidBlock};
 use super::request::{Ids, Propagation, Request};
+use crate::account;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 use crate::model::Mount;
 use crate::printable;
 use crate::proc::mountinfo;
 use crate::sys::nsfs::NSFS_MAGIC;
+use crate::sys::process::is_open;
 
 /// Since then execve(2) moves a process into the time namespace made for its children.
 const TIME_AT_EXEC: (u32, u32) = (6, 1);
@@ -31,6 +35,8 @@ pub struct Facts {
     pub supplementary_groups: usize,
     /// Our mounts, where they matter.
     pub mounts: Vec<Mount>,
+    /// Whether the control group to join is missing, and to be made.
+    pub makes_cgroup: bool,
 }
 
 /// What is known about our ids of one sort.
@@ -52,6 +58,8 @@ impl Facts {
     /// # Errors
     /// A file that must be there cannot be read; a place for a persistent namespace will not do.
     pub fn gather(request: &Request) -> Result<Self> {
+        // Before anything of ours is open, for that would be taken for what was meant.
+        check_descriptors(request)?;
         let release = rustix::system::uname();
         let mut facts = Self { kernel: parse_release(release.release().to_bytes()), ..Self::default() };
         if !request.users.is_empty() || !request.groups.is_empty() {
@@ -74,17 +82,27 @@ impl Facts {
         if request.group.is_some() {
             facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }
+        if request.in_place {
+            return Ok(facts);
+        }
         let may_leak = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
         if may_leak || request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {
             let text = std::fs::read("/proc/self/mountinfo")
                 .map_err(|error| Error::system("cannot read /proc/self/mountinfo", error))?;
             facts.mounts = mountinfo::parse(&text).mounts;
         }
+        // Below a new user namespace the copies are slaves.
+        if let Some(root) = request.root.as_ref().filter(|root| root.pivot)
+            && request.propagation == Propagation::Unchanged
+            && !request.kinds.contains(NamespaceKind::User)
+        {
+            facts.check_pivot(Path::new(OsStr::from_bytes(root.dir.to_bytes())))?;
+        }
         for (kind, file) in &request.persist {
             facts.check_place(*kind, file)?;
         }
         if let Some(cgroup) = &request.cgroup {
-            check_cgroup(cgroup)?;
+            facts.makes_cgroup = is_missing_cgroup(cgroup)?;
         }
         Ok(facts)
     }
@@ -109,6 +127,21 @@ impl Facts {
 
     pub(super) fn enters_time_at_exec(&self) -> bool {
         self.kernel >= TIME_AT_EXEC
+    }
+
+    /// Refuses to pivot to a root that would be shared, which the kernel does not take; by then the outer mount namespace
+    /// would have got what is mounted there.
+    fn check_pivot(&self, dir: &Path) -> Result<()> {
+        // What is not there fails where it is bound.
+        let Ok(path) = std::fs::canonicalize(dir) else { return Ok(()) };
+        let Some(mount) = mount_above(&self.mounts, path.as_os_str().as_encoded_bytes()) else { return Ok(()) };
+        if mount.shared.is_none() {
+            return Ok(());
+        }
+        let (dir, point) = (printable(path.as_os_str().as_encoded_bytes()), printable(&mount.mount_point));
+        Err(Error::new(ErrorKind::System, format!("cannot pivot to {dir}"))
+            .because(format!("it lies on the mount {point}, which is shared and stays so (--propagation unchanged)"))
+            .with_hint("leave --propagation at private, or use --root (chroot)"))
     }
 
     /// Returns the mount point that `path` lies on, if that mount is shared.
@@ -185,10 +218,7 @@ impl IdFacts {
         if ids.specs.iter().any(|spec| matches!(spec, MapSpec::Auto | MapSpec::Subids)) {
             // Group ids, too, are given to users (subgid(5)).
             let uid = rustix::process::getuid();
-            let name = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid.as_raw()))
-                .ok()
-                .flatten()
-                .map(|user| user.name);
+            let name = account::user_name(uid.as_raw());
             // A missing file gives nobody anything.
             let text = std::fs::read(kind.subid_file()).unwrap_or_default();
             facts.subids = idmap::subid_blocks(&text, name.as_deref(), uid.as_raw());
@@ -203,8 +233,24 @@ impl IdFacts {
     }
 }
 
+/// Refuses descriptors that are not open.
+fn check_descriptors(request: &Request) -> Result<()> {
+    for (option, number) in [
+        ("--userns-block-fd", request.userns_block_fd),
+        ("--sync-fd", request.sync_fd),
+        ("--info-fd", request.info_fd),
+        ("--json-status-fd", request.json_status_fd),
+    ] {
+        if let Some(number) = number.filter(|number| !is_open(*number)) {
+            return Err(Error::new(ErrorKind::Invalid, format!("{option}: descriptor {number} is not open"))
+                .with_hint(format!("open it in the shell, such as {number}>FILE")));
+        }
+    }
+    Ok(())
+}
+
 /// Tells whether a namespace is bound to `file`.
-pub(super) fn carries_namespace(file: &Path) -> bool {
+fn carries_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|statfs| statfs.f_type as u64 == NSFS_MAGIC)
 }
 
@@ -217,12 +263,22 @@ fn mount_above<'a>(mounts: &'a [Mount], path: &[u8]) -> Option<&'a Mount> {
     mounts.iter().filter(|mount| leads(&mount.mount_point)).max_by_key(|mount| mount.mount_point.len())
 }
 
-/// Refuses a directory that is no control group, and one in which the command would hang.
-fn check_cgroup(cgroup: &Path) -> Result<()> {
+/// Tells whether a control group is missing that can be made. Refuses a directory that is none, and a group in which the
+/// command would hang.
+fn is_missing_cgroup(cgroup: &Path) -> Result<bool> {
     let shown = printable(cgroup.as_os_str().as_encoded_bytes());
-    if !cgroup.join("cgroup.procs").is_file() {
-        return Err(Error::new(ErrorKind::NotFound, format!("{shown} is no control group"))
-            .with_hint(format!("name a directory below /sys/fs/cgroup; `mkdir {shown}` makes one there")));
+    let is_group = |path: &Path| path.join("cgroup.procs").is_file();
+    let missing = std::fs::symlink_metadata(cgroup).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if missing && cgroup.parent().is_some_and(is_group) {
+        return Ok(true);
+    }
+    if !is_group(cgroup) {
+        let message = match missing {
+            true => format!("{shown} cannot be made, for what it would be in is no control group"),
+            false => format!("{shown} is no control group"),
+        };
+        return Err(Error::new(ErrorKind::NotFound, message)
+            .with_hint("name a directory below /sys/fs/cgroup; the last part of it may be missing"));
     }
     let says = |file: &str, word: &str| {
         std::fs::read_to_string(cgroup.join(file)).is_ok_and(|text| text.lines().any(|line| line == word))
@@ -234,7 +290,7 @@ fn check_cgroup(cgroup: &Path) -> Result<()> {
                 "thaw it: `echo 0 > {shown}/cgroup.freeze` (v1: `echo THAWED > {shown}/freezer.state`)"
             )));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Reads the first two numbers of a kernel release such as `6.18.44-fc`.

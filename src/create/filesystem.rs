@@ -6,6 +6,16 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::printable;
 
+/// The devices of a small /dev: the outer one, and the name inside.
+pub(super) const DEVICES: [(&CStr, &CStr); 6] = [
+    (c"/dev/null", c"null"),
+    (c"/dev/zero", c"zero"),
+    (c"/dev/full", c"full"),
+    (c"/dev/random", c"random"),
+    (c"/dev/urandom", c"urandom"),
+    (c"/dev/tty", c"tty"),
+];
+
 /// A place below the new root, split so that each step down can be opened or made without allocating.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPath {
@@ -87,7 +97,7 @@ impl fmt::Display for TargetPath {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Binds `source`, seen from outside, with all mounts below it; nosuid and nodev, as bubblewrap does.
+    /// Binds `source`, as it is outside before anything is covered, with all mounts below it; nosuid and nodev, as bubblewrap does.
     Bind {
         /// What is bound.
         source: CString,
@@ -183,6 +193,16 @@ impl Operation {
             }
             _ => Err(malformed("--symlink", argument, form)),
         }
+    }
+
+    /// Returns what it takes from outside.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &CStr> {
+        let (own, devices): (Option<&CStr>, &[(&CStr, &CStr)]) = match self {
+            Self::Bind { source, .. } => (Some(source), &[]),
+            Self::Dev { .. } => (None, &DEVICES),
+            _ => (None, &[]),
+        };
+        own.into_iter().chain(devices.iter().map(|(source, _)| *source))
     }
 
     /// Tells whether it mounts something, which wants a mount namespace of our own.

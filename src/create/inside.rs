@@ -2,17 +2,19 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 
+use super::filesystem::Operation;
 use super::mounts;
 use super::plan::{Action, Place};
 use super::request::{Capabilities, Propagation};
+use super::sources::Sources;
 use crate::kind::NamespaceKind;
 use crate::sys;
 
@@ -32,20 +34,36 @@ pub(super) struct Prepared {
 pub(super) struct State {
     /// The new root; without one, `/`.
     root: Option<OwnedFd>,
+    /// What building blocks take from outside.
+    sources: Sources,
 }
 
 impl State {
-    fn root(&mut self) -> io::Result<&OwnedFd> {
+    /// Makes one with all the room that these steps need.
+    pub(super) fn for_steps(steps: &[Prepared]) -> Self {
+        Self { root: None, sources: Sources::with_room_for(operations(steps)) }
+    }
+
+    /// Returns the root and the sources.
+    fn parts(&mut self) -> io::Result<(BorrowedFd<'_>, &mut Sources)> {
         let root = match self.root.take() {
             Some(root) => root,
             None => rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?,
         };
-        Ok(self.root.insert(root))
+        Ok((OwnedFd::as_fd(self.root.insert(root)), &mut self.sources))
     }
 }
 
-/// Does one step.
-pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()> {
+fn operations(steps: &[Prepared]) -> impl Iterator<Item = &Operation> {
+    steps.iter().filter_map(|step| match &step.action {
+        Action::Operate(operation) => Some(operation),
+        _ => None,
+    })
+}
+
+/// Does one of the steps.
+pub(super) fn carry_out(steps: &[Prepared], number: usize, state: &mut State) -> io::Result<()> {
+    let prepared = &steps[number];
     match &prepared.action {
         Action::BecomeOwner(uid, gid) => {
             rustix::thread::set_thread_groups(&[])?;
@@ -78,10 +96,13 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
             state.root = Some(rustix::fs::open(dir.as_c_str(), flags, Mode::empty())?);
         }
         Action::Operate(operation) => {
-            mounts::carry_out(operation, state.root()?.as_fd(), &prepared.submounts)?;
+            state.sources.take_all(operations(steps));
+            let (root, sources) = state.parts()?;
+            mounts::carry_out(operation, root, sources, &prepared.submounts)?;
         }
-        Action::MountBinfmt(place) => mounts::mount_kernel(c"binfmt_misc", state.root()?.as_fd(), place)?,
-        Action::ChangeRoot { pivot } => mounts::change_root(state.root()?.as_fd(), *pivot)?,
+        Action::MountProc(path) => mount_proc(path)?,
+        Action::MountBinfmt(place) => mounts::mount_kernel(c"binfmt_misc", state.parts()?.0, place)?,
+        Action::ChangeRoot { pivot } => mounts::change_root(state.parts()?.0, *pivot)?,
         Action::Register { file, line } => write(file, line.to_bytes())?,
         Action::ChangeDirectory(directory) => rustix::process::chdir(directory.as_c_str())?,
         Action::Bound(capabilities) => bound(*capabilities)?,
@@ -95,7 +116,13 @@ pub(super) fn carry_out(prepared: &Prepared, state: &mut State) -> io::Result<()
         Action::Keep { capabilities } => keep(*capabilities)?,
         Action::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
         // Done by others, or by whoever calls us.
-        Action::TellChild(_) | Action::AwaitMaps | Action::Persist(..) | Action::StartInit | Action::Exec(_) => {}
+        Action::MakeCgroup(_)
+        | Action::TellChild(_)
+        | Action::AwaitMaps
+        | Action::Fork
+        | Action::Persist(..)
+        | Action::StartInit
+        | Action::Exec(_) => {}
     }
     Ok(())
 }
@@ -150,6 +177,17 @@ fn propagate(propagation: Propagation) -> io::Result<()> {
         Propagation::Unchanged => return Ok(()),
     };
     Ok(rustix::mount::mount_change(c"/", flags | MountPropagationFlags::REC)?)
+}
+
+fn mount_proc(path: &CStr) -> io::Result<()> {
+    // Upon a shared mount it would show outside as well.
+    match rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC) {
+        // What is no mount point has no propagation of its own.
+        Err(Errno::INVAL) | Ok(()) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(rustix::mount::mount(c"proc", path, c"proc", flags, None)?)
 }
 
 fn set_group(gid: u32) -> io::Result<()> {

@@ -1,37 +1,51 @@
 //! Keeps namespaces beyond the end of their processes, by binding each to a file.
 //!
 //! A process of its own makes the files and binds, and takes all of it back unless it is told that everything went well:
-//! it sees our end even if we are killed by SIGKILL, since a pipe closes then.
+//! it sees our end even if we are killed by SIGKILL, since a pipe closes then. If it is killed itself, we take back what
+//! it left.
+//!
+//! One moment cannot be covered: if both are killed (by `cgroup.kill`, say) between the making of a missing file and the
+//! binding, the file stays, empty. No order of calls avoids it. A mount stands on a name: the kernel refuses one on a
+//! file without (ENOENT for one made with O_TMPFILE), a link made later is another name, without the mount, and a name
+//! that a mount stands on cannot be renamed (EBUSY). So the name comes first, by a call of its own, and no call removes a
+//! name when its maker dies. What can be done beforehand is: the namespace's mount is ready before the file is made.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 
-use super::facts::carries_namespace;
 use super::mounts::FdPath;
 use super::talk::{self, Listener, Speaker, Word};
 use crate::exec::Child;
 use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
+use crate::sys::mounts::OPEN_TREE;
+use crate::sys::nsfs::NSFS_MAGIC;
 use crate::sys::process::{self, Closing, SignalSet};
 
-/// What is to be kept where: the number of its step, the namespace's link below /proc, the file.
+/// What is to be kept where. Its descriptors are opened before anything is made, so that what is renamed meanwhile leads
+/// nowhere else.
 #[derive(Debug)]
 struct Place {
+    /// The number of its step.
     step: usize,
-    source: CString,
-    file: CString,
+    namespace: OwnedFd,
+    directory: OwnedFd,
+    /// The file's name in the directory.
+    name: CString,
     /// Whether the file was there before.
     existed: bool,
-    made: bool,
-    bound: bool,
+    /// The file, if it was made.
+    made: Option<Stat>,
+    /// The mount, once it stands.
+    bound: Option<OwnedFd>,
 }
 
 /// The process that keeps. Dropping it before [`confirm`](Self::confirm) takes everything back.
@@ -51,20 +65,7 @@ impl Keeper {
         let own = |error: io::Error| (first, error);
         let mut places = Vec::new();
         for (step, kind, file) in wanted {
-            // Of pid and time, what the child's own children are in: there it is for sure.
-            let link = match kind {
-                NamespaceKind::Pid | NamespaceKind::Time => NamespaceLink::ForChildren(*kind),
-                kind => NamespaceLink::Own(*kind),
-            };
-            let c_string = |bytes: Vec<u8>| CString::new(bytes).map_err(|error| (*step, error.into()));
-            places.push(Place {
-                step: *step,
-                source: c_string(format!("/proc/{of}/ns/{}", link.file_name()).into_bytes())?,
-                file: c_string(file.as_os_str().as_bytes().to_vec())?,
-                existed: std::fs::symlink_metadata(file).is_ok(),
-                made: false,
-                bound: false,
-            });
+            places.push(Place::new(*step, of, *kind, file).map_err(|error| (*step, error))?);
         }
         let (listener, speaker) = talk::pipe().map_err(own)?;
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| own(errno.into()))?;
@@ -93,12 +94,7 @@ impl Drop for Keeper {
         let ended = self.process.wait(rustix::process::WaitOptions::empty());
         // Somebody killed it: then it falls to us, by what is found there.
         if !confirmed && !matches!(ended, Ok(Some(status)) if status.exited()) {
-            for place in &mut self.places {
-                let file = std::path::Path::new(std::ffi::OsStr::from_bytes(place.file.to_bytes()));
-                place.bound = carries_namespace(file);
-                place.made = !place.existed;
-            }
-            take_back(&self.places);
+            self.places.iter().rev().for_each(Place::take_back_found);
         }
     }
 }
@@ -118,12 +114,20 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
     let _ = rustix::process::setsid();
     SignalSet::all().block_exactly();
     let _ = rustix::thread::set_name(c"nstool-keep");
-    let mut kept = [lifeline.as_raw_fd(), speaker.as_fd().as_raw_fd()];
+    let mut kept: Vec<RawFd> = vec![lifeline.as_raw_fd(), speaker.as_fd().as_raw_fd()];
+    kept.extend(places.iter().flat_map(|place| [place.namespace.as_raw_fd(), place.directory.as_raw_fd()]));
     kept.sort_unstable();
     process::close_all_but(&kept, Closing::Now, None);
-    let result = places.iter_mut().try_for_each(|place| bind(place).map_err(|errno| (place.step, errno)));
+    // Nor may it hold open a pipe that somebody waits to see closed.
+    process::close_standard();
+    let take_back = |places: &[Place]| places.iter().rev().for_each(Place::take_back);
+    let result = places.iter_mut().try_for_each(|place| place.bind().map_err(|errno| (place.step, errno)));
     match result {
-        Ok(()) => speaker.say(Word::Launched),
+        Ok(()) if speaker.tell(Word::Launched).is_ok() => {}
+        Ok(()) => {
+            take_back(places);
+            process::exit_now(1);
+        }
         Err((step, errno)) => {
             take_back(places);
             speaker.say(Word::Failed(step, errno.raw_os_error()));
@@ -143,32 +147,120 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
     process::exit_now(0)
 }
 
-fn bind(place: &mut Place) -> rustix::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(place.file.as_c_str(), flags, Mode::from_raw_mode(0o444)) {
-        Ok(file) => {
-            place.made = true;
-            file
-        }
-        Err(Errno::EXIST) => {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::open(place.file.as_c_str(), flags, Mode::empty())?
-        }
-        Err(error) => return Err(error),
-    };
-    let to = FdPath::new(file.as_fd());
-    rustix::mount::mount(place.source.as_c_str(), to.as_c_str(), c"", MountFlags::BIND, None)?;
-    place.bound = true;
-    Ok(())
-}
+impl Place {
+    fn new(step: usize, of: Pid, kind: NamespaceKind, file: &Path) -> io::Result<Self> {
+        // Of pid and time, what the child's own children are in: there it is for sure.
+        let link = match kind {
+            NamespaceKind::Pid | NamespaceKind::Time => NamespaceLink::ForChildren(kind),
+            kind => NamespaceLink::Own(kind),
+        };
+        let namespace = format!("/proc/{of}/ns/{}", link.file_name());
+        let directory = match file.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+        let name = CString::new(file.file_name().unwrap_or(OsStr::new("")).as_bytes())?;
+        let existed = rustix::fs::statat(&directory, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let namespace = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { step, namespace, directory, name, existed, made: None, bound: None })
+    }
 
-fn take_back(places: &[Place]) {
-    for place in places.iter().rev() {
-        if place.bound {
-            let _ = rustix::mount::unmount(place.file.as_c_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+    fn bind(&mut self) -> rustix::io::Result<()> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = OPEN_TREE.attempt(|| Ok(rustix::mount::open_tree(&self.namespace, c"", flags)?));
+        let tree = tree.transpose().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let file = self.open_file()?;
+        let to = file.as_fd();
+        match tree {
+            Some(tree) => {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+                rustix::mount::move_mount(&tree, c"", to, c"", flags)?;
+                self.bound = Some(tree);
+            }
+            None => {
+                let (from, to) = (FdPath::new(self.namespace.as_fd()), FdPath::new(to));
+                rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND, None)?;
+                self.bound = Some(self.open_name(OFlags::PATH)?);
+            }
         }
-        if place.made {
-            let _ = rustix::fs::unlink(place.file.as_c_str());
+        Ok(())
+    }
+
+    /// Makes the file or, if it was there before, opens it, locked against others of us that mean the same one.
+    fn open_file(&mut self) -> rustix::io::Result<OwnedFd> {
+        if !self.existed {
+            let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL;
+            let file = self.open_name(flags)?;
+            self.made = Some(rustix::fs::fstat(&file)?);
+            return Ok(file);
+        }
+        let file = match self.open_name(OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => {
+                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY),
+                    // A filesystem may have no locks.
+                    _ => file,
+                }
+            }
+            // A mount point need not be readable.
+            Err(Errno::ACCESS) => self.open_name(OFlags::PATH)?,
+            Err(error) => return Err(error),
+        };
+        // Since it was looked at, somebody may have bound a namespace there.
+        if rustix::fs::fstatfs(&file)?.f_type as u64 == NSFS_MAGIC {
+            return Err(Errno::BUSY);
+        }
+        Ok(file)
+    }
+
+    fn open_name(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, self.name.as_c_str(), flags, Mode::from_raw_mode(0o444))
+    }
+
+    /// Undoes what was done.
+    fn take_back(&self) {
+        if let Some(mount) = &self.bound {
+            unmount(mount.as_fd());
+        }
+        if let (Some(made), Some(found)) = (&self.made, self.stat())
+            && is_same(made, &found)
+        {
+            self.remove();
         }
     }
+
+    /// Undoes what a killed keeper may have done: our namespace's mount, an empty file that was not there.
+    fn take_back_found(&self) {
+        let namespace = rustix::fs::fstat(&self.namespace);
+        if let (Ok(namespace), Some(found)) = (namespace, self.stat())
+            && is_same(&namespace, &found)
+            && let Ok(mount) = self.open_name(OFlags::PATH)
+        {
+            unmount(mount.as_fd());
+        }
+        let is_empty = |found: Stat| FileType::from_raw_mode(found.st_mode).is_file() && found.st_size == 0;
+        if !self.existed && self.stat().is_some_and(is_empty) {
+            self.remove();
+        }
+    }
+
+    fn stat(&self) -> Option<Stat> {
+        rustix::fs::statat(&self.directory, self.name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).ok()
+    }
+
+    fn remove(&self) {
+        let _ = rustix::fs::unlinkat(&self.directory, self.name.as_c_str(), AtFlags::empty());
+    }
+}
+
+fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Takes a mount away, and no other that stands in the same place.
+fn unmount(mount: BorrowedFd<'_>) {
+    let _ = rustix::mount::unmount(FdPath::new(mount).as_c_str(), UnmountFlags::DETACH);
 }

@@ -5,14 +5,16 @@
 //!
 //! Nothing stays behind of what fails: all that is made lives in the new namespaces, which end with their processes; the
 //! child ends with us; and what is to outlive it, a namespace bound to a file, is made last by a process that takes it
-//! back unless it hears that the command runs.
+//! back unless it hears that the command runs. A control group made for the command is removed by another.
 
 mod apply;
+mod cgroup;
 mod child;
 mod diagnose;
 mod facts;
 mod filesystem;
 pub mod idmap;
+mod in_place;
 mod init;
 mod inside;
 mod keeper;
@@ -24,6 +26,7 @@ mod plan;
 mod prepare;
 mod request;
 mod scene;
+mod sources;
 mod talk;
 mod usage;
 mod warnings;

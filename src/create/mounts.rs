@@ -7,23 +7,15 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
 };
 
-use super::filesystem::{Operation, TargetPath};
+use super::filesystem::{DEVICES, Operation, TargetPath};
+use super::sources::{Source, Sources};
 use crate::sys::mounts::{OPEN_TREE, OPENAT2, set_attributes};
-
-const DEVICES: [(&CStr, &CStr); 6] = [
-    (c"/dev/null", c"null"),
-    (c"/dev/zero", c"zero"),
-    (c"/dev/full", c"full"),
-    (c"/dev/random", c"random"),
-    (c"/dev/urandom", c"urandom"),
-    (c"/dev/tty", c"tty"),
-];
 
 const LINKS: [(&CStr, &CStr); 5] = [
     (c"/proc/self/fd", c"fd"),
@@ -40,14 +32,19 @@ enum Missing {
     File,
 }
 
-/// Carries out one operation below `root`. `submounts` are the mounts below the source of a bind, relative to it; a
-/// kernel without mount_setattr(2) needs them.
-pub(super) fn carry_out(operation: &Operation, root: BorrowedFd<'_>, submounts: &[CString]) -> Result<()> {
+/// Carries out one operation below `root`, whose sources are the next ones. `submounts` are the mounts below the source of
+/// a bind, relative to it; a kernel without mount_setattr(2) needs them.
+pub(super) fn carry_out(
+    operation: &Operation,
+    root: BorrowedFd<'_>,
+    sources: &mut Sources,
+    submounts: &[CString],
+) -> Result<()> {
     match operation {
         Operation::Bind { source, target, read_only } => {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             let flags = if *read_only { flags | MountFlags::RDONLY } else { flags };
-            bind(source, root, target, flags, submounts)
+            bind(sources.next(source)?, root, target, flags, submounts)
         }
         Operation::Tmpfs { target, options } => {
             let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_c_str()));
@@ -55,7 +52,7 @@ pub(super) fn carry_out(operation: &Operation, root: BorrowedFd<'_>, submounts: 
         }
         Operation::Proc { target } => mount_kernel(c"proc", root, target),
         Operation::Sysfs { target } => mount_kernel(c"sysfs", root, target),
-        Operation::Dev { target } => make_dev(root, target),
+        Operation::Dev { target } => make_dev(root, sources, target),
         Operation::Symlink { text, parent, name, .. } => {
             let parent = open_or_make(root, parent, Missing::Directory)?;
             match rustix::fs::symlinkat(text.as_c_str(), &parent, name.as_c_str()) {
@@ -82,8 +79,7 @@ fn reads(directory: BorrowedFd<'_>, name: &CStr, text: &CStr) -> bool {
 
 /// Binds the tree `dir` onto itself, as pivot_root(2) wants it, and returns the root of what is now there.
 pub(super) fn bind_on_itself(dir: &CStr) -> Result<OwnedFd> {
-    if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(dir)?)) {
-        let tree = result.map_err(errno)?;
+    if let Source::Tree(tree) = Source::take(dir)? {
         let place = rustix::fs::open(dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         attach(tree.as_fd(), place.as_fd())?;
         return Ok(tree);
@@ -94,26 +90,35 @@ pub(super) fn bind_on_itself(dir: &CStr) -> Result<OwnedFd> {
 }
 
 fn bind(
-    source: &CStr,
+    source: Source,
     root: BorrowedFd<'_>,
     target: &TargetPath,
     flags: MountFlags,
     submounts: &[CString],
 ) -> Result<()> {
-    if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(source)?)) {
-        let tree = result.map_err(errno)?;
-        // Before it is attached, so that it is nowhere to be seen without them.
-        if let Some(result) = set_attributes(tree.as_fd(), attributes_of(flags).bits().into()) {
-            result.map_err(errno)?;
-            let place = open_or_make(root, target, missing_for(tree.as_fd())?)?;
-            return attach(tree.as_fd(), place.as_fd());
+    let missing = missing_for(source.as_fd())?;
+    let bound = match source {
+        Source::Tree(tree) => {
+            // Before it is attached, so that it is nowhere to be seen without them.
+            let restricted = set_attributes(tree.as_fd(), attributes_of(flags).bits().into());
+            let is_restricted = restricted.transpose().map_err(errno)?.is_some();
+            let place = open_or_make(root, target, missing)?;
+            attach(tree.as_fd(), place.as_fd()).map_err(|errno| match missing_for(place.as_fd()) {
+                Ok(there) if there != missing => Errno::NOTDIR,
+                _ => errno,
+            })?;
+            if is_restricted {
+                return Ok(());
+            }
+            tree
         }
-    }
-    let source = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let place = open_or_make(root, target, missing_for(source.as_fd())?)?;
-    let (from, to) = (FdPath::new(source.as_fd()), FdPath::new(place.as_fd()));
-    rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND | MountFlags::REC, None)?;
-    let bound = open_below(root, target.whole())?;
+        Source::Place(source) => {
+            let place = open_or_make(root, target, missing)?;
+            let (from, to) = (FdPath::new(source.as_fd()), FdPath::new(place.as_fd()));
+            rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND | MountFlags::REC, None)?;
+            open_below(root, target.whole())?
+        }
+    };
     if let Some(result) = set_attributes(bound.as_fd(), attributes_of(flags).bits().into()) {
         return result.map_err(errno);
     }
@@ -189,17 +194,18 @@ fn mount_at<'a>(
     open_below(root, path)
 }
 
-fn make_dev(root: BorrowedFd<'_>, target: &TargetPath) -> Result<()> {
+fn make_dev(root: BorrowedFd<'_>, sources: &mut Sources, target: &TargetPath) -> Result<()> {
     let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
     // Its devices are binds of the outer ones, so that nodev on the tmpfs itself harms none.
     let dev = mount_new(c"tmpfs", root, target, plain | MountFlags::NODEV, [(c"mode", c"0755")].into_iter())?;
-    for (source, name) in DEVICES {
+    for (path, name) in DEVICES {
         let file = rustix::fs::openat(&dev, name, OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))?;
-        if let Some(result) = OPEN_TREE.attempt(|| Ok(clone_tree(source)?)) {
-            attach(result.map_err(errno)?.as_fd(), file.as_fd())?;
-        } else {
-            let to = FdPath::new(file.as_fd());
-            rustix::mount::mount(source, to.as_c_str(), c"", MountFlags::BIND, None)?;
+        match sources.next(path)? {
+            Source::Tree(device) => attach(device.as_fd(), file.as_fd())?,
+            Source::Place(device) => {
+                let (from, to) = (FdPath::new(device.as_fd()), FdPath::new(file.as_fd()));
+                rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND, None)?;
+            }
         }
     }
     for (text, name) in LINKS {
@@ -221,16 +227,14 @@ pub(super) fn change_root(root: BorrowedFd<'_>, pivot: bool) -> Result<()> {
     if pivot {
         // Both in one place: the old root ends on top of the new one, and "." still means the old one (pivot_root(2)).
         rustix::process::pivot_root(c".", c".")?;
+        // Where mounts were left shared, taking these away would take them away from the outer mount namespace as well.
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c".", flags)?;
         rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     } else {
         rustix::process::chroot(c".")?;
     }
     rustix::process::chdir(c"/")
-}
-
-fn clone_tree(source: &CStr) -> Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    rustix::mount::open_tree(CWD, source, flags)
 }
 
 fn attach(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {

@@ -12,6 +12,7 @@ impl fmt::Display for Action {
         let bytes = |text: &OsStr| printable(text.as_encoded_bytes()).into_owned();
         let c = |text: &CString| printable(text.to_bytes()).into_owned();
         match self {
+            Self::MakeCgroup(path) => write!(f, "make the control group {}", bytes(path.as_os_str())),
             Self::JoinCgroup(path) => write!(f, "join the control group {}", bytes(path.as_os_str())),
             Self::BecomeOwner(uid, gid) => write!(f, "become uid {uid}, gid {gid}, to own the user namespace"),
             Self::Create { kinds, child } => {
@@ -44,11 +45,13 @@ impl fmt::Display for Action {
             Self::OpenRoot { dir, bind: true } => write!(f, "bind {} on itself", c(dir)),
             Self::OpenRoot { dir, bind: false } => write!(f, "open the new root {}", c(dir)),
             Self::Operate(operation) => operation.fmt(f),
+            Self::MountProc(path) => write!(f, "mount proc on {}", c(path)),
             Self::MountBinfmt(place) => write!(f, "mount binfmt_misc on {place}"),
             Self::ChangeRoot { pivot: true } => f.write_str("pivot to the new root and detach the old one"),
             Self::ChangeRoot { pivot: false } => f.write_str("change the root (chroot)"),
             Self::Register { line, .. } => write!(f, "register the interpreter {}", c(line)),
             Self::ChangeDirectory(directory) => write!(f, "change to the directory {}", c(directory)),
+            Self::Fork => f.write_str("go on as a child"),
             Self::Persist(kind, file) => write!(f, "bind the {kind} namespace to {}", bytes(file.as_os_str())),
             Self::StartInit => f.write_str("stay as init, and start the command as its child"),
             Self::Bound(_) => f.write_str("take capabilities out of reach"),

@@ -30,13 +30,19 @@ pub(super) fn write(step: &Prepared, child: Pid) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(&text)
 }
 
-/// Lets newuidmap(1) or newgidmap(1) write a map.
-pub(super) fn run_helper(kind: IdKind, map: &[IdRange], child: Pid) -> Result<(), Error> {
+/// Returns the call of newuidmap(1) or newgidmap(1) that writes a map.
+pub(super) fn helper_command(kind: IdKind, map: &[IdRange], child: Pid) -> Command {
     let mut command = Command::new(kind.helper());
     command.arg(child.to_string()).stdin(Stdio::null());
     for range in map {
         command.args([range.inner.to_string(), range.outer.to_string(), range.count.to_string()]);
     }
+    command
+}
+
+/// Lets newuidmap(1) or newgidmap(1) write a map.
+pub(super) fn run_helper(kind: IdKind, map: &[IdRange], child: Pid) -> Result<(), Error> {
+    let mut command = helper_command(kind, map, child);
     let helper = kind.helper();
     let message = format!("cannot write {}", kind.map_file());
     let output = command.output().map_err(|error| match error.kind() {
@@ -73,7 +79,7 @@ pub(super) fn tell_child(request: &Request, kinds: KindSet, child: Pid) -> io::R
         let _ = write!(text, "{}\n}}\n", fields.join(",\n    "));
         write_to(fd, &text)?;
         // All is said, and who reads until the end may go on.
-        if fd > 2 {
+        if fd > 2 && request.json_status_fd != Some(fd) {
             close_inherited(fd);
         }
     }

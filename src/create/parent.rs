@@ -4,11 +4,12 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitOptions};
 
-use super::apply::{Event, Observer, Stop, failed};
+use super::apply::{Event, Observer, Stop, failed, refused};
+use super::cgroup::Group;
 use super::child::ChildSide;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
@@ -38,8 +39,14 @@ pub(super) fn run(
     let Some((created_by, kinds)) = created else {
         return Err(Error::new(ErrorKind::Invalid, "the plan makes no child").into());
     };
-    for step in steps[..created_by].iter().filter(|step| step.place == Place::Outside) {
-        inside::carry_out(step, &mut State::default()).map_err(|error| failed(&steps, step, &error))?;
+    // Before all that is in it, so that it is dropped last.
+    let mut group = None;
+    for (number, step) in steps[..created_by].iter().enumerate().filter(|(_, step)| step.place == Place::Outside) {
+        match &step.action {
+            Action::MakeCgroup(path) => Group::make(path).map(|made| group = Some(made)),
+            _ => inside::carry_out(&steps, number, &mut State::default()),
+        }
+        .map_err(|error| failed(&steps, step, &error))?;
         observer(Event::Done(&step.action));
     }
     let made = make(request, steps, program, created_by, kinds)?;
@@ -61,14 +68,17 @@ pub(super) fn run(
     parent.follow(request, &steps, created_by, observer)?;
     if let Some(failure) = reports.receive() {
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
-        return Err(Stop {
-            error: refusal.explain(program.name(), program.candidates()),
-            status: refusal.exit_status(),
-        });
+        return Err(refused(&steps, &refusal, &program));
     }
     let first = kinds.contains(NamespaceKind::Pid) && !request.init;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
+    if let (Some(group), Some(path)) = (&group, &request.cgroup)
+        && let count @ 1.. = group.population()
+    {
+        observer(Event::Populated(path, count));
+    }
+    drop(group);
     outside::tell_ending(request, ending);
     Ok(ending)
 }
@@ -104,6 +114,7 @@ fn make(
     let signals = SignalSet::all().descriptor().map_err(trouble)?;
     let owner = steps.iter().any(|step| matches!(step.action, Action::BecomeOwner(..)));
     let side = ChildSide {
+        state: State::for_steps(&steps),
         steps,
         created_by,
         program,
@@ -124,7 +135,15 @@ fn make(
             if owner { side.make_sibling(&supervisor, flags) } else { side.run(&supervisor) }
         }
         Ok(Cloned::Parent(pid)) => {
-            let parent = Parent { child: Child::adopt(pid), armed: true, keeper: None, listener, go: tell_go, signals };
+            let parent = Parent {
+                child: Child::adopt(pid),
+                armed: true,
+                keeper: None,
+                listener,
+                go: tell_go,
+                signals,
+                child_signalled: false,
+            };
             let ChildSide { steps, program, .. } = side;
             Ok(Made { parent, steps, program, reports, supervisor, gatekeeper })
         }
@@ -144,6 +163,8 @@ struct Parent {
     listener: Listener,
     go: OwnedFd,
     signals: OwnedFd,
+    /// Whether a SIGCHLD was taken that whoever waits for the command wants to see.
+    child_signalled: bool,
 }
 
 impl Drop for Parent {
@@ -241,11 +262,11 @@ impl Parent {
     }
 
     /// Waits until the descriptor says something or ends.
-    fn await_maps(&self, request: &Request) -> Result<(), Stop> {
+    fn await_maps(&mut self, request: &Request) -> Result<(), Stop> {
         let Some(number) = request.userns_block_fd else { return Ok(()) };
         let file =
             duplicate(number).map_err(|error| Error::system(format!("cannot wait for descriptor {number}"), error))?;
-        self.wait_for(file.as_fd())
+        self.wait_for(Some(file.as_fd()))
     }
 
     /// Hears what the child says until it says `awaited`.
@@ -263,25 +284,35 @@ impl Parent {
     }
 
     fn hear(&mut self) -> Result<Word, Stop> {
-        self.wait_for(self.listener.as_fd())?;
+        self.wait_for(None)?;
         self.listener.hear().ok_or_else(|| self.lost())
     }
 
-    /// Waits until `fd` can be read. A signal that would end us, had we not blocked it, does so, child and all.
-    fn wait_for(&self, fd: BorrowedFd<'_>) -> Result<(), Stop> {
+    /// Waits until `fd`, or what the child says, can be read. A signal that would end us, had we not blocked it, does so,
+    /// child and all; and so does the child's end, for somebody else may hold the other side.
+    fn wait_for(&mut self, fd: Option<BorrowedFd<'_>>) -> Result<(), Stop> {
         loop {
-            let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            let awaited = fd.unwrap_or(self.listener.as_fd());
+            let mut polled =
+                [PollFd::from_borrowed_fd(awaited, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
             let _ = poll(&mut polled, None);
             if !polled[0].revents().is_empty() {
                 return Ok(());
             }
             while let Some(received) = process::next_signal(self.signals.as_fd()) {
+                if received.signal == libc::SIGCHLD {
+                    self.child_signalled = true;
+                }
                 if matches!(received.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
                     return Err(Stop {
                         error: Error::new(ErrorKind::System, "ended by a signal before the command ran"),
                         status: 128 + received.signal as u8,
+                        failed: None,
                     });
                 }
+            }
+            if self.child_signalled && self.child.has_ended() && !is_readable(fd.unwrap_or(self.listener.as_fd())) {
+                return Err(self.lost());
             }
         }
     }
@@ -308,6 +339,9 @@ impl Parent {
         self.armed = false;
         if let Some(keeper) = self.keeper.take() {
             keeper.confirm();
+        }
+        if self.child_signalled {
+            let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGCHLD);
         }
         let first = first.then(|| self.child.pid());
         let mut talk = InitTalk { listener: Some(&self.listener), ending: None, first, observer };
@@ -366,6 +400,11 @@ fn catches(pid: Pid, signal: i32) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
     caught.is_none_or(|caught| caught & 1 << (signal - 1) != 0)
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
 
 fn stop_ourselves() {

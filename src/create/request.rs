@@ -52,6 +52,8 @@ pub struct Request {
     pub root: Option<Root>,
     /// What to mount and make below the root, in this order.
     pub operations: Vec<Operation>,
+    /// Where a procfs is mounted last: a path that is there, seen from the new root and working directory.
+    pub proc: Option<CString>,
     /// Where binfmt_misc is mounted.
     pub binfmt: Option<TargetPath>,
     /// What to register with binfmt_misc.
@@ -76,6 +78,13 @@ pub struct Request {
     pub info_fd: Option<RawFd>,
     /// Where to write those and, at the end, the exit status.
     pub json_status_fd: Option<RawFd>,
+    /// Whether this process itself moves into the namespaces, as unshare(1) does: the command takes its place, or with
+    /// `fork`, and only then, is its child. What has to be done from outside, a helper does meanwhile. The request is
+    /// taken to the letter: the kernel judges, groups are dropped or that is a failure, and a file to bind a namespace to
+    /// must be there, and stays bound whatever comes after.
+    pub in_place: bool,
+    /// Whether, in place and forked, SIGINT and SIGTERM go to the child; otherwise they have no effect.
+    pub forward_signals: bool,
     /// The command, as the plan tells it.
     pub command: Vec<OsString>,
 }
@@ -98,6 +107,7 @@ impl Ids {
 
 /// The propagation set on all mounts of a new mount namespace (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Propagation {
     /// No event comes in or goes out.
     #[default]

@@ -16,6 +16,8 @@ pub(super) struct Scene {
     pub(super) chrooted: bool,
     /// Whether our root is the kernel's first one (an initramfs).
     pub(super) initial_root: bool,
+    /// Whether our pid namespace lies as deep as they can be nested.
+    pub(super) deepest_pid: bool,
     /// Whether something covers parts of our /proc.
     pub(super) proc_masked: bool,
     /// What is wrong with our /proc, and what helps.
@@ -53,6 +55,11 @@ impl Scene {
             // A chroot into a plain directory has no line for `/`: mountinfo shows what is below our root alone.
             chrooted: !mounts.is_empty() && root.is_none(),
             initial_root: root.is_some_and(|mount| matches!(&mount.fs_type[..], b"rootfs" | b"ramfs")),
+            // 32 below the first (`MAX_PID_NS_LEVEL`); a /proc of a nearer one shows fewer.
+            deepest_pid: status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))
+                .is_some_and(|pids| pids.split_ascii_whitespace().count() > 32),
             proc_masked: mounts.iter().any(|mount| {
                 mount.mount_point.starts_with(b"/proc/") && !matches!(&mount.fs_type[..], b"binfmt_misc" | b"autofs")
             }),
@@ -71,7 +78,5 @@ impl Scene {
 /// then cannot be told.
 fn maps(file: &str, id: u32) -> bool {
     let Ok(text) = std::fs::read(file) else { return true };
-    super::idmap::parse_map(&text).iter().any(|range| {
-        u64::from(range.inner) <= u64::from(id) && u64::from(id) < u64::from(range.inner) + u64::from(range.count)
-    })
+    super::idmap::parse_map(&text).iter().any(|range| range.maps(id))
 }

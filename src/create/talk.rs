@@ -47,8 +47,13 @@ pub(super) fn pipe() -> io::Result<(Listener, Speaker)> {
 impl Speaker {
     /// Tells. If nobody listens, there is nobody to tell.
     pub(super) fn say(&self, word: Word) {
+        let _ = self.tell(word);
+    }
+
+    /// Tells, for somebody who has to know whether it was told.
+    pub(super) fn tell(&self, word: Word) -> rustix::io::Result<()> {
         // Below PIPE_BUF, so it arrives whole.
-        let _ = rustix::io::write(&self.0, &encode(word));
+        rustix::io::write(&self.0, &encode(word)).map(drop)
     }
 }
 

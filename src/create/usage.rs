@@ -25,6 +25,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         (request.propagation != Propagation::Private, "--propagation", Mnt, 'm'),
         (!request.operations.is_empty(), "setting up a filesystem", Mnt, 'm'),
         (request.root.as_ref().is_some_and(|root| root.pivot), "--pivot-root", Mnt, 'm'),
+        (request.proc.is_some(), "--mount-proc", Mnt, 'm'),
         (request.binfmt.is_some(), "--mount-binfmt", Mnt, 'm'),
         // Registered elsewhere, it would be in force for the whole machine.
         (request.interpreter.is_some(), "--load-interp", User, 'U'),
@@ -42,6 +43,13 @@ pub(super) fn check(request: &Request) -> Result<()> {
     }
     if request.interpreter.is_some() && request.binfmt.is_none() {
         return Err(refuse("--load-interp needs a binfmt_misc of its own", "add --mount-binfmt"));
+    }
+    if request.propagation == Propagation::Shared && request.root.as_ref().is_some_and(|root| root.pivot) {
+        // The kernel takes no shared mount for a root (pivot_root(2)).
+        return Err(refuse(
+            "--pivot-root contradicts --propagation shared",
+            "leave one of them away, or use --root (chroot)",
+        ));
     }
     if request.no_fork && (request.fork || request.init) {
         return Err(refuse("--no-fork contradicts --fork and --init", "leave one of them away"));
@@ -61,6 +69,18 @@ pub(super) fn check(request: &Request) -> Result<()> {
     persistence(request)?;
     if request.command.is_empty() {
         return Err(refuse("there is no command to run", "name one behind `--`"));
+    }
+    Ok(())
+}
+
+/// Refuses what a process cannot do to itself.
+///
+/// # Errors
+/// Always [`ErrorKind::Invalid`].
+pub(super) fn check_in_place(request: &Request) -> Result<()> {
+    let told = [request.info_fd, request.json_status_fd, request.userns_block_fd, request.sync_fd];
+    if request.init || request.cgroup.is_some() || told.iter().any(Option::is_some) {
+        return Err(refuse("this takes a child that is made with the namespaces", "do not create them in place"));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ fn leaks(request: &Request, facts: &Facts) -> Vec<String> {
         let mount = facts.shared_mount_above(&target)?;
         Some(format!(
             "{target} lies on the mount {}, which is shared with the outer mount namespace: what is mounted there \
-             appears outside as well (--propagation {})",
+             appears outside as well, and stays there (--propagation {})",
             printable(mount),
             request.propagation
         ))

@@ -55,6 +55,9 @@ pub(super) struct Work<'a> {
     /// Descriptors above 2 that stay open, ascending.
     pub(super) keep: Vec<i32>,
     pub(super) background: bool,
+    /// Whether a process that is not on a terminal has a guardian, which sees to it that it does not outlive us even after
+    /// a change of credentials.
+    pub(super) guarded: bool,
     /// The controlling terminal to give up, so that nothing inside reaches it through /dev/tty.
     pub(super) terminal: Option<OwnedFd>,
     /// For a command in the background: what stands in for a terminal on descriptors 0 to 2.
@@ -78,7 +81,7 @@ impl Work<'_> {
             }
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
-                let guardian = if self.background { None } else { Guardian::prepare()? };
+                let guardian = if self.background || !self.guarded { None } else { Guardian::prepare()? };
                 let outcome = self.run_forked(place, &supervisor, guardian, None, None, &mut NoCompanion);
                 supervisor.release();
                 outcome

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
-use super::request::{Place, Request};
+use super::request::{Id, Place, Request};
 use super::{cgroups, confinement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NamespaceId;
@@ -18,6 +18,18 @@ use crate::proc::{Proc, status::Status};
 use crate::sys::handle::Handle;
 use crate::sys::{nsfs, pidfd, socket};
 use crate::target::{PinnedNamespace, PinnedProcess, Resolved, Target, open_path, require_kind};
+
+/// The order of joins in which nsenter(1) finds the first that fails.
+const LITERAL_ORDER: [NamespaceKind; 8] = [
+    NamespaceKind::User,
+    NamespaceKind::Cgroup,
+    NamespaceKind::Ipc,
+    NamespaceKind::Uts,
+    NamespaceKind::Net,
+    NamespaceKind::Pid,
+    NamespaceKind::Mnt,
+    NamespaceKind::Time,
+];
 
 /// The descriptors that a plan works with, all opened before the first step.
 #[derive(Debug, Default)]
@@ -53,18 +65,24 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         }
         None => only_itself(request, &target)?,
     }
+    if request.literal {
+        found.sort_by_key(|namespace| LITERAL_ORDER.iter().position(|kind| *kind == namespace.kind()));
+    }
     let own_user = own_id(NamespaceKind::User);
     if request.user_parent {
         to_parent(&mut found, &target)?;
     }
-    let way = way(&found, own_user, &mut pinned.namespaces)?;
+    let way = way(request, &found, own_user, &mut pinned.namespaces)?;
     let mut candidates = Vec::with_capacity(found.len());
     for namespace in found {
         let (kind, id) = (namespace.kind(), namespace.id());
-        let ours = own_id(kind) == Some(id);
-        let owner = if ours { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
-        let below = kind != NamespaceKind::Pid || ours || is_below_ours(&namespace);
-        let dead = kind == NamespaceKind::Pid && !ours && below && has_lost_init(request, &namespace);
+        let ours = !request.literal && own_id(kind) == Some(id);
+        // With no user namespace to join, the order is the same whoever owns it.
+        let any = ours || request.literal && way == Way::Stay;
+        let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
+        let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
+        let below = !judged || is_below_ours(&namespace);
+        let dead = judged && below && has_lost_init(request, &namespace);
         candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);
     }
@@ -85,7 +103,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         remarks: Vec::new(),
     };
     look_at_process(request, &mut facts, &mut pinned)?;
-    let seen = pinned.process.as_ref().map(|process| seen_elsewhere(request, process, &facts));
+    let seen =
+        pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
     facts.remarks.extend(seen.into_iter().flatten());
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {
@@ -136,7 +155,7 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
         return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {what} from {target}: it is no process"))
             .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
     }
-    if request.target.is_none() && request.files.is_empty() {
+    if request.target.is_none() && request.files.is_empty() && !request.literal {
         return Err(Error::new(ErrorKind::Invalid, "nothing to enter").with_hint("name a target, such as a process id"));
     }
     Ok(())
@@ -144,7 +163,7 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
 
 fn from_process(request: &Request, process: &PinnedProcess, found: &mut Vec<PinnedNamespace>) -> Result<()> {
     let explicit = !request.kinds.is_empty() || !request.files.is_empty() || request.socket.is_some();
-    let every = request.all || !explicit;
+    let every = request.all || !explicit && !request.literal;
     let mut wanted = if every { KindSet::ALL } else { request.kinds };
     if request.user_parent {
         wanted = wanted.with(NamespaceKind::User);
@@ -158,6 +177,8 @@ fn from_process(request: &Request, process: &PinnedProcess, found: &mut Vec<Pinn
     }
     for kind in wanted.iter() {
         match process.namespace(NamespaceLink::Own(kind)) {
+            // The kernel lets nobody join it anew, since that would give capabilities back (setns(2)).
+            Ok(user) if request.literal && every && kind == NamespaceKind::User && Some(user.id()) == own_id(kind) => {}
             Ok(namespace) => found.push(namespace),
             // A kernel without this kind has nothing to join.
             Err(error) if every && error.raw_os_error() == Some(libc::ENOENT) && own_id(kind).is_none() => {}
@@ -211,11 +232,16 @@ fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
 }
 
 /// Climbs from the user namespace that was asked for up to ours, and keeps those passed.
-fn way(found: &[PinnedNamespace], own: Option<NamespaceId>, kept: &mut Vec<PinnedNamespace>) -> Result<Way> {
+fn way(
+    request: &Request,
+    found: &[PinnedNamespace],
+    own: Option<NamespaceId>,
+    kept: &mut Vec<PinnedNamespace>,
+) -> Result<Way> {
     let Some(goal) = found.iter().find(|namespace| namespace.kind() == NamespaceKind::User) else {
         return Ok(Way::Stay);
     };
-    if Some(goal.id()) == own {
+    if Some(goal.id()) == own && !request.literal {
         return Ok(Way::Stay);
     }
     let mut passed = Vec::new();
@@ -223,9 +249,17 @@ fn way(found: &[PinnedNamespace], own: Option<NamespaceId>, kept: &mut Vec<Pinne
     loop {
         let here = next.map_err(|error| Error::system("cannot climb the user namespaces of the target", error))?;
         let parent = match here.parent() {
-            Ok(parent) => parent,
+            Ok(parent) if Some(here.id()) != own => parent,
+            // The kernel refuses it, and has its own word for why.
+            _ if request.literal => {
+                passed.truncate(1);
+                if passed.is_empty() {
+                    passed.push(here);
+                }
+                break;
+            }
             // EPERM: the parent is outside our own user namespace, or here is the top (ioctl_nsfs(2)).
-            Err(_) => return Ok(Way::Outside(goal.id())),
+            _ => return Ok(Way::Outside(goal.id())),
         };
         passed.push(here);
         if Some(parent.id()) == own {
@@ -299,7 +333,9 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
     let status = Status::new(&text);
     facts.target_uid = status.uids().map(|uids| uids[1]);
     facts.target_gid = status.gids().map(|gids| gids[1]);
-    if matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
+    let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
+    let wanted = !request.literal || follow;
+    if wanted && matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
         facts.maps = maps(process);
     }
     if request.cgroup || request.confined {
@@ -376,7 +412,7 @@ fn open_places(request: &Request, facts: &Facts, pinned: &mut Pinned) -> Result<
     pinned.root = match &request.root {
         Place::Path(path) => Some(open_directory(path)?),
         Place::OfTarget => of_target("root", "open the root directory")?,
-        Place::Unasked if mnt && !has_file(request, NamespaceKind::Mnt) => {
+        Place::Unasked if mnt && !request.literal && !has_file(request, NamespaceKind::Mnt) => {
             of_target("root", "open the root directory")?
         }
         Place::Unasked => None,

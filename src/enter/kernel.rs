@@ -18,6 +18,7 @@ use crate::sys::process;
 pub(crate) trait Kernel {
     fn join(&mut self, handle: usize, kind: NamespaceKind) -> io::Result<()>;
     fn change_root(&mut self) -> io::Result<()>;
+    fn change_root_only(&mut self) -> io::Result<()>;
     fn change_directory(&mut self) -> io::Result<()>;
     fn change_directory_to(&mut self, path: &CStr) -> io::Result<()>;
     fn enter_cgroup(&mut self, handle: usize) -> io::Result<()>;
@@ -37,6 +38,7 @@ pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
     match step {
         Step::Join { handle, kind, .. } => kernel.join(*handle, *kind),
         Step::ChangeRoot => kernel.change_root(),
+        Step::ChangeRootOnly => kernel.change_root_only(),
         Step::ChangeDirectory => kernel.change_directory(),
         Step::ChangeDirectoryTo(path) => kernel.change_directory_to(path),
         Step::EnterCgroup { handle, .. } => kernel.enter_cgroup(*handle),
@@ -97,6 +99,13 @@ impl Kernel for Linux<'_> {
     fn change_root(&mut self) -> io::Result<()> {
         rustix::process::fchdir(self.0.root.as_ref().ok_or_else(missing)?)?;
         Ok(rustix::process::chroot(c".")?)
+    }
+
+    fn change_root_only(&mut self) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(c".", flags, Mode::empty())?;
+        self.change_root()?;
+        Ok(rustix::process::fchdir(&directory)?)
     }
 
     fn change_directory(&mut self) -> io::Result<()> {
@@ -160,7 +169,11 @@ impl Kernel for Linux<'_> {
     }
 
     fn drop_groups(&mut self) -> io::Result<()> {
-        Ok(rustix::thread::set_thread_groups(&[])?)
+        match rustix::thread::set_thread_groups(&[]) {
+            // It needs no permission to drop none.
+            Err(_) if !process::has_groups() => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     fn set_gid(&mut self, gid: u32) -> io::Result<()> {
@@ -222,6 +235,9 @@ mod tests {
         }
         fn change_root(&mut self) -> io::Result<()> {
             self.note("chroot".to_owned())
+        }
+        fn change_root_only(&mut self) -> io::Result<()> {
+            self.note("chroot only".to_owned())
         }
         fn change_directory(&mut self) -> io::Result<()> {
             self.note("fchdir".to_owned())

@@ -42,6 +42,7 @@ pub use request::{Environment, Id, Place, Request};
 use std::cell::LazyCell;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::termios::isatty;
 
@@ -83,6 +84,26 @@ pub enum Outcome {
     },
 }
 
+/// A failure with what it came from, for those who have words of their own.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failed {
+    /// What failed, why, and what to do.
+    pub error: Error,
+    /// The step that failed; `exec` where the command could not be executed, and none where no step did.
+    pub step: Option<Box<OutlineStep>>,
+    /// The errno; 0 where there is none.
+    pub errno: i32,
+    /// What shells exit with if the command could not be executed: 127 if it was not found, else 126. Otherwise 125.
+    pub status: u8,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, step: None, errno: 0, status: 125 }
+    }
+}
+
 impl Enter {
     /// Finds the target, opens everything, decides the steps and judges them.
     ///
@@ -92,20 +113,24 @@ impl Enter {
         let keep = gather::kept(&request)?;
         let (mut facts, pinned) = gather::gather(&request)?;
         let terminal =
-            isatty(rustix::stdio::stdin()) || isatty(rustix::stdio::stdout()) || isatty(rustix::stdio::stderr());
-        let pty = terminal && !request.no_pty && !request.background;
+            || isatty(rustix::stdio::stdin()) || isatty(rustix::stdio::stdout()) || isatty(rustix::stdio::stderr());
+        let pty = !request.no_pty && !request.background && terminal();
         let mut steps = plan::plan(&request, &facts, pty)?;
-        preflight::check(&request, &facts, &steps)?;
+        if !request.literal {
+            preflight::check(&request, &facts, &steps)?;
+        }
         let program = program(&request, &facts, &pinned, &mut steps)?;
-        let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-        facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
+        if !request.literal {
+            let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
+            facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
+        }
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
 
     /// Tells what [`run`](Self::run) would do.
     pub fn plan(&self) -> Outline {
         let mut outline = outline::outline(&self.facts, &self.steps, &self.program, self.pty);
-        if let Some(Outcome::NotExecuted { error, .. }) = self.obstacle() {
+        if let Some(Failed { error, .. }) = self.obstacle() {
             let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
             outline.obstacle = Some(format!("{error}{cause}"));
         }
@@ -118,15 +143,17 @@ impl Enter {
     }
 
     /// Tells that the command is not inside, or cannot be executed there, before anything is done.
-    fn obstacle(&self) -> Option<Outcome> {
+    fn obstacle(&self) -> Option<Failed> {
+        let step = || self.steps.steps.last().map(|step| outline::tell(step, &[]).into());
         match &self.facts.command {
             Presence::Possible => None,
             Presence::Absent => {
                 let error = preflight::absent(&self.request, &self.facts.target);
-                Some(Outcome::NotExecuted { status: 127, error })
+                Some(Failed { error, step: step(), errno: libc::ENOENT, status: 127 })
             }
             Presence::Refused(refusal) => {
-                Some(not_executed(refusal, &self.facts, self.program.name(), self.program.candidates()))
+                let program = &self.program;
+                Some(not_executed(refusal, step(), &self.facts, program.name(), program.candidates()))
             }
         }
     }
@@ -136,9 +163,21 @@ impl Enter {
     ///
     /// # Errors
     /// A step failed: which, why, and what to do. The process must be expected to have joined some namespaces.
-    pub fn run(mut self) -> Result<Outcome> {
-        if let Some(outcome) = self.obstacle() {
-            return Ok(outcome);
+    pub fn run(self) -> Result<Outcome> {
+        match self.attempt() {
+            Err(Failed { error, status: status @ (126 | 127), .. }) => Ok(Outcome::NotExecuted { status, error }),
+            Err(failed) => Err(failed.error),
+            Ok(outcome) => Ok(outcome),
+        }
+    }
+
+    /// The same, with every failure as data.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), or the command could not be executed.
+    pub fn attempt(mut self) -> Result<Outcome, Failed> {
+        if let Some(failed) = self.obstacle() {
+            return Err(failed);
         }
         let outer = if self.pty { terminal::open(self.steps.steps.contains(&Step::Fork))? } else { None };
         let work = Work {
@@ -146,6 +185,7 @@ impl Enter {
             pinned: &self.pinned,
             keep: std::mem::take(&mut self.keep),
             background: self.request.background,
+            guarded: !self.request.literal,
             terminal: if self.request.no_pty || self.pty { None } else { process::controlling_terminal() },
             null: null(&self.request)?,
             program: self.program,
@@ -159,45 +199,54 @@ impl Enter {
         match applied.map_err(|error| Error::system("cannot supervise the command", error))? {
             Applied::Ended(ending) => Ok(Outcome::Ended(ending)),
             Applied::Started(pid) => Ok(Outcome::Started(pid)),
-            Applied::Failed(failure) => failed(failure, &self.steps.steps, &self.facts, &name, &candidates),
+            Applied::Failed(failure) => Err(failed(failure, &self.steps.steps, &self.facts, &name, &candidates)),
         }
     }
 }
 
-fn failed(
-    failure: Failure,
-    steps: &[Step],
+fn failed(failure: Failure, steps: &[Step], facts: &Facts, name: &[u8], candidates: &[std::ffi::CString]) -> Failed {
+    let errno = failure.errno;
+    let step = steps.get(failure.step as usize);
+    let told = step.map(|step| outline::tell(step, &[]).into());
+    if let Some(refusal) = failure.refusal {
+        return not_executed(&refusal, told, facts, name, candidates);
+    }
+    let error = match step {
+        Some(step) => wording::explain(step, errno, facts),
+        None => Error::system("cannot run the command", std::io::Error::from_raw_os_error(errno)),
+    };
+    Failed { error, step: told, errno, status: 125 }
+}
+
+/// Tells whether files are looked up among the target's.
+fn is_inside(facts: &Facts, pinned: &Pinned) -> bool {
+    facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) || pinned.root.is_some()
+}
+
+fn not_executed(
+    refusal: &Refusal,
+    step: Option<Box<OutlineStep>>,
     facts: &Facts,
     name: &[u8],
     candidates: &[std::ffi::CString],
-) -> Result<Outcome> {
-    if let Some(refusal) = failure.refusal {
-        return Ok(not_executed(&refusal, facts, name, candidates));
-    }
-    Err(match steps.get(failure.step as usize) {
-        Some(step) => wording::explain(step, failure.errno, facts),
-        None => Error::system("cannot run the command", std::io::Error::from_raw_os_error(failure.errno)),
-    })
-}
-
-fn not_executed(refusal: &Refusal, facts: &Facts, name: &[u8], candidates: &[std::ffi::CString]) -> Outcome {
+) -> Failed {
     let mut error = refusal.explain(name, candidates);
     if error.hint().is_none() && facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) {
         error = error.with_hint("leave out the mount namespace to use the host's tools: `-u -i -n -p -- CMD`");
     }
-    Outcome::NotExecuted { status: refusal.exit_status(), error }
+    Failed { error, step, errno: refusal.errno, status: refusal.exit_status() }
 }
 
 /// Puts the command together: what was asked for, else a login shell.
 fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps) -> Result<Program> {
-    let inside =
-        facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours) || pinned.root.is_some();
+    let inside = is_inside(facts, pinned);
     let uid = steps.steps.iter().find_map(|step| match step {
         Step::SetUid { uid, .. } => Some(*uid),
         _ => None,
     });
     let uid = uid.or_else(|| matches!(facts.way, Way::Stay).then_some(facts.effective_uid));
-    let passwd = LazyCell::new(|| match (uid, &pinned.root, inside) {
+    let needed = !request.literal;
+    let passwd = LazyCell::new(|| match (uid.filter(|_| needed), &pinned.root, inside) {
         (Some(uid), Some(root), _) => environment::passwd(Some(root), pinned.proc.as_ref(), uid),
         (Some(uid), None, false) => environment::passwd(None, None, uid),
         _ => None,
@@ -205,10 +254,15 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
     let process = pinned.process.as_ref();
     let variables = environment::environment(request, process, inside, || passwd.as_ref(), &mut steps.remarks)?;
     let program = if request.command.is_empty() {
-        Program::login_shell(&environment::shells(passwd.as_ref(), inside), &variables)
+        let shells = match request.literal {
+            true => vec![std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()).into_vec()],
+            false => environment::shells(passwd.as_ref(), inside),
+        };
+        Program::login_shell(&shells, &variables)
     } else {
         Program::new(&request.command, &variables)
     }?;
+    let program = if request.literal { program.inheriting() } else { program };
     Ok(if inside { program.distrusting() } else { program })
 }
 

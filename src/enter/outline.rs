@@ -1,5 +1,7 @@
 //! A plan as it is told: `--dry-run`, in words and as data.
 
+use std::ffi::CString;
+
 use crate::exec::Program;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
@@ -41,14 +43,14 @@ pub struct OutlineStep {
 pub(super) fn outline(facts: &Facts, steps: &Steps, program: &Program, pty: bool) -> Outline {
     Outline {
         target: facts.target.clone(),
-        steps: steps.steps.iter().map(|step| tell(step, program)).collect(),
+        steps: steps.steps.iter().map(|step| tell(step, program.arguments())).collect(),
         skipped: steps.skipped.iter().map(|skipped| (skipped.kind, skipped.id)).collect(),
         pty,
         obstacle: None,
     }
 }
 
-fn tell(step: &Step, program: &Program) -> OutlineStep {
+pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
     let plain = |action, detail: String| OutlineStep { action, namespace: None, detail, reason: String::new() };
     let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     match step {
@@ -58,7 +60,7 @@ fn tell(step: &Step, program: &Program) -> OutlineStep {
             detail: String::new(),
             reason: if *order == Order::Any { String::new() } else { order.to_string() },
         },
-        Step::ChangeRoot => plain("chroot", "the target's root".to_owned()),
+        Step::ChangeRoot | Step::ChangeRootOnly => plain("chroot", "the target's root".to_owned()),
         Step::ChangeDirectory => plain("chdir", "the directory opened before".to_owned()),
         Step::ChangeDirectoryTo(path) => plain("chdir", printable(path.to_bytes()).into_owned()),
         Step::Fork => plain("fork", String::new()),
@@ -75,7 +77,7 @@ fn tell(step: &Step, program: &Program) -> OutlineStep {
         Step::KeepCapabilities => plain("keep-caps", String::new()),
         Step::NoNewPrivileges => plain("no-new-privs", String::new()),
         Step::Execute => {
-            let words = program.arguments().iter().map(|word| printable(word.as_bytes()).into_owned());
+            let words = command.iter().map(|word| printable(word.as_bytes()).into_owned());
             plain("exec", words.collect::<Vec<_>>().join(" "))
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Join { kind: NamespaceKind, id: NamespaceId, handle: usize, level: Option<usize>, order: Order },
     /// chroot(2) into the directory opened before.
     ChangeRoot,
+    /// The same, and back to the working directory.
+    ChangeRootOnly,
     /// fchdir(2) into the directory opened before.
     ChangeDirectory,
     /// chdir(2), among the target's files.
@@ -90,16 +92,21 @@ pub(crate) struct Steps {
 pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
     let mut steps = early(request, facts)?;
+    if request.literal && by_default(request, facts) {
+        // The user namespace to join may deny it, ours does not; and after it, the groups would have another's names.
+        steps.push(Step::DropGroups { if_allowed: true });
+    }
     steps.extend(joins(facts));
     let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
     let mnt = joined(NamespaceKind::Mnt);
     let process = facts.target_uid.is_some();
     let root = match &request.root {
-        Place::Unasked => mnt && process,
+        Place::Unasked => mnt && process && !request.literal,
         Place::OfTarget | Place::Path(_) => true,
     };
     if root {
-        steps.push(Step::ChangeRoot);
+        let stays = request.literal && request.directory == Place::Unasked && request.inner_directory.is_none();
+        steps.push(if stays { Step::ChangeRootOnly } else { Step::ChangeRoot });
     }
     match (&request.inner_directory, &request.directory) {
         (Some(path), _) => steps.push(Step::ChangeDirectoryTo(c_path(path.as_os_str().as_bytes())?)),
@@ -183,10 +190,15 @@ fn confine(confinement: &Confinement, steps: &mut Vec<Step>) {
     steps.extend(confinement.bounding.map(Step::LimitCapabilities));
 }
 
+/// Tells whether ids are changed without being asked for.
+fn by_default(request: &Request, facts: &Facts) -> bool {
+    matches!(facts.way, Way::Down(_)) && !request.preserve_credentials
+}
+
 /// Decides which user and group id to take.
 fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks: &mut Vec<String>) -> Result<()> {
     let user = matches!(facts.way, Way::Down(_));
-    let by_default = user && !request.preserve_credentials;
+    let by_default = by_default(request, facts);
     let maps = facts.maps.as_ref();
     let uid = chosen(request.uid, by_default, facts.target_uid, maps.map(|maps| &maps.uids), user);
     let gid = chosen(request.gid, by_default, facts.target_gid, maps.map(|maps| &maps.gids), user);
@@ -200,8 +212,13 @@ fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks:
         }
     }
     if by_default || request.gid.is_some() {
-        if maps.is_none_or(|maps| maps.setgroups) {
-            steps.push(Step::DropGroups { if_allowed: maps.is_none() && request.gid.is_none() && user });
+        if request.literal || maps.is_none_or(|maps| maps.setgroups) {
+            let if_allowed = match request.literal {
+                // So it was always.
+                true => !user,
+                false => maps.is_none() && request.gid.is_none() && user,
+            };
+            steps.push(Step::DropGroups { if_allowed });
         } else if !facts.groups.is_empty() {
             let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
             remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));
@@ -421,6 +438,28 @@ pub(super) mod tests {
         facts.confinement = Some(Confinement { label: Some(label()), ..Confinement::default() });
         let steps = plan(&Request { selinux: true, ..Request::default() }, &facts, false).unwrap().steps;
         assert_eq!(steps[steps.len() - 2..], [Step::SetLabel(label()), Step::Execute]);
+    }
+
+    #[test]
+    fn to_the_letter_the_root_stays_and_groups_are_dropped_before_and_after() {
+        let facts = facts(&[50], &[(Mnt, Owner::Level(1))]);
+        let literal = Request { literal: true, ..Request::default() };
+        let kept = |step: &Step| !matches!(step, Step::Join { .. });
+        let steps = |request: &Request, facts: &Facts| {
+            let steps = plan(request, facts, false).unwrap().steps;
+            steps.into_iter().filter(kept).collect::<Vec<_>>()
+        };
+        let dropped = Step::DropGroups { if_allowed: false };
+        let rest = [Step::SetGid(0), Step::SetUid { uid: 0, keep: false }, Step::Execute];
+        let expected = [&[Step::DropGroups { if_allowed: true }, dropped][..], &rest].concat();
+        assert_eq!(steps(&literal, &facts), expected);
+        let rooted = Request { root: Place::OfTarget, preserve_credentials: true, ..literal.clone() };
+        assert_eq!(steps(&rooted, &facts), [Step::ChangeRootOnly, Step::Execute]);
+        let placed = Request { directory: Place::OfTarget, ..rooted };
+        assert_eq!(steps(&placed, &facts), [Step::ChangeRoot, Step::ChangeDirectory, Step::Execute]);
+        let same = Request { gid: Some(Id::Number(5)), ..literal };
+        let expected = [Step::DropGroups { if_allowed: true }, Step::SetGid(5), Step::Execute];
+        assert_eq!(steps(&same, &self::facts(&[], &[])), expected);
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub struct Request {
     pub command: Vec<OsString>,
     /// Finds out what is not joined, which costs a few reads.
     pub verbose: bool,
+    /// Does what is asked for, to the letter, as nsenter(1) does: joins only what is named (with `all`, not the user
+    /// namespace that is ours already), again where we are in it; leaves the root to setns(2) unless one is named, and the
+    /// working directory where it is; in a user namespace drops groups or fails; lets the kernel judge; and hands every
+    /// open descriptor on. Without a command it runs $SHELL or /bin/sh; without target and namespace, just the command.
+    pub literal: bool,
 }
 
 impl Request {
@@ -77,6 +82,7 @@ impl Request {
 
 /// A user or group id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Id {
     /// This one, as the joined user namespace numbers it.
     Number(u32),
@@ -86,6 +92,7 @@ pub enum Id {
 
 /// A directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// With a mount namespace joined, the target's root; otherwise ours, unchanged.
     #[default]
@@ -98,6 +105,7 @@ pub enum Place {
 
 /// Which environment a command gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Environment {
     /// The target's if its mount namespace is joined, otherwise ours.
     #[default]

@@ -21,7 +21,9 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
             };
             join(message, *kind, errno, facts)
         }
-        Step::ChangeRoot => Error::system(format!("cannot change to the root directory of {target}"), cause),
+        Step::ChangeRoot | Step::ChangeRootOnly => {
+            Error::system(format!("cannot change to the root directory of {target}"), cause)
+        }
         Step::ChangeDirectory => Error::system("cannot change to the working directory", cause),
         Step::ChangeDirectoryTo(path) => {
             let path = printable(path.to_bytes());

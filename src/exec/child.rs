@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::process::{Signal, WaitOptions, WaitStatus};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::program::Program;
 use super::report::Refusal;
@@ -51,6 +51,13 @@ impl Child {
         let _ = process::kill(self.pid, signal);
     }
 
+    /// Tells whether it has ended and waits to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return false };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(Some(_)))
+    }
+
     /// Reaps it or tells that it stopped or went on; `None` if nothing happened and `options` say not to wait.
     pub(crate) fn wait(&self, options: WaitOptions) -> io::Result<Option<WaitStatus>> {
         let pid = rustix::process::Pid::from_raw(self.pid);
@@ -71,24 +78,39 @@ impl Child {
 /// # Errors
 /// None on any known kernel.
 pub(crate) fn die_with_parent(supervisor: &Supervisor) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    be_told_of_parents_death(supervisor, Signal::KILL)
+}
+
+/// The same with another signal, which this child may survive.
+///
+/// # Errors
+/// None on any known kernel.
+pub(crate) fn be_told_of_parents_death(supervisor: &Supervisor, signal: Signal) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
     // A parent that ended before that call sent nothing.
     if supervisor.lives() {
         return Ok(());
     }
-    process::exit_now(128 + libc::SIGKILL)
+    if signal == Signal::KILL {
+        process::exit_now(128 + libc::SIGKILL)
+    }
+    process::kill(rustix::process::getpid().as_raw_nonzero().get(), signal.as_raw())
 }
 
-/// The last steps of a child: no descriptor but 0 to 2 and those in `keep` (ascending) for the program, the signals as
-/// we found them, then the program. Returns only if it could not be executed; then all descriptors are still there.
-/// Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look into files safely.
+/// The last steps of a child: unless it inherits all, no descriptor but 0 to 2 and those in `keep` (ascending) for the
+/// program; the signals as we found them; then the program. Returns only if it could not be executed; then all
+/// descriptors are still there. Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look
+/// into files safely.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
     proc: Option<BorrowedFd<'_>>,
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
-    process::close_all_but(keep, Closing::OnExec, proc);
+    // All of ours are close-on-exec from their first moment.
+    if !program.inherits() {
+        process::close_all_but(keep, Closing::OnExec, proc);
+    }
     for &fd in keep {
         process::keep_on_exec(fd);
     }

@@ -21,7 +21,7 @@ mod program;
 pub(crate) mod report;
 mod supervise;
 
-pub(crate) use child::{Child, become_program, die_with_parent};
+pub(crate) use child::{Child, be_told_of_parents_death, become_program, die_with_parent};
 pub(crate) use diagnose::lacking;
 pub(crate) use guardian::{Gate, Gatekeeper, Guardian, gate};
 pub use program::Program;

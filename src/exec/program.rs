@@ -20,6 +20,7 @@ pub struct Program {
     candidates: Vec<CString>,
     image: Image,
     distrust: bool,
+    inherits: bool,
 }
 
 impl Program {
@@ -37,6 +38,7 @@ impl Program {
             candidates,
             image: Image::new(argv, environment_of(environment)?),
             distrust: false,
+            inherits: false,
         })
     }
 
@@ -55,6 +57,7 @@ impl Program {
             candidates,
             image: Image::new(argv, environment_of(environment)?),
             distrust: false,
+            inherits: false,
         })
     }
 
@@ -66,6 +69,18 @@ impl Program {
     pub fn distrusting(mut self) -> Self {
         self.distrust = true;
         self
+    }
+
+    /// Leaves open to the program every descriptor that was left open for us, as a shell would. Without this it gets 0 to
+    /// 2 and those it is to keep.
+    #[must_use]
+    pub fn inheriting(mut self) -> Self {
+        self.inherits = true;
+        self
+    }
+
+    pub(crate) fn inherits(&self) -> bool {
+        self.inherits
     }
 
     /// Returns what was asked for: a name or a path.

@@ -14,6 +14,7 @@ use crate::sys::process::{self, Received, SignalSet};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// It exited with this status.
     Exited(u8),

@@ -4,7 +4,7 @@
 /// `None` where it is empty, as it is for zombies and kernel threads.
 ///
 /// A process may overwrite its arguments, so the file holds whatever it likes.
-pub fn join(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn join(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().rposition(|byte| *byte != 0)? + 1;
     Some(text[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect())
 }

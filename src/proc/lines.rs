@@ -3,7 +3,7 @@
 use crate::model::{CgroupEntry, ClockOffset, ClockOffsets};
 
 /// Parses `/proc/PID/cgroup` (cgroups(7)); a path may hold any byte but a line break.
-pub fn cgroups(text: &[u8]) -> Vec<CgroupEntry> {
+pub(crate) fn cgroups(text: &[u8]) -> Vec<CgroupEntry> {
     text.split(|byte| *byte == b'\n')
         .filter_map(|line| {
             let mut fields = line.splitn(3, |byte| *byte == b':');
@@ -14,7 +14,7 @@ pub fn cgroups(text: &[u8]) -> Vec<CgroupEntry> {
 }
 
 /// Parses `/proc/PID/timens_offsets` (time_namespaces(7)).
-pub fn clock_offsets(text: &[u8]) -> Option<ClockOffsets> {
+pub(crate) fn clock_offsets(text: &[u8]) -> Option<ClockOffsets> {
     let mut offsets = ClockOffsets::default();
     for line in std::str::from_utf8(text).ok()?.lines() {
         let mut fields = line.split_ascii_whitespace();
@@ -30,7 +30,7 @@ pub fn clock_offsets(text: &[u8]) -> Option<ClockOffsets> {
 }
 
 /// Parses `/proc/PID/limits`: name, soft limit, hard limit, unit.
-pub fn limits(text: &[u8]) -> Vec<[String; 4]> {
+pub(crate) fn limits(text: &[u8]) -> Vec<[String; 4]> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines();
     // The columns stand where the header's words do.

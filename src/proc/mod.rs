@@ -3,12 +3,12 @@
 //!
 //! [`Proc`] is the directory, verified to be procfs; the submodules parse its files and do no I/O.
 
-pub mod cmdline;
+pub(crate) mod cmdline;
 pub mod idmap;
-pub mod lines;
+pub(crate) mod lines;
 pub mod mountinfo;
-pub mod net;
-pub mod stat;
+pub(crate) mod net;
+pub(crate) mod stat;
 pub mod status;
 
 use std::io;
@@ -85,7 +85,8 @@ impl Proc {
     /// Returns the ids of all processes that it shows, ascending.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read, or it has none: the pid namespace it shows has ended (such a procfs is often mounted
+    /// over a living one, by a program that meant to mount it in a mount namespace of its own).
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let read = || -> io::Result<Vec<Pid>> {
             let dir = rustix::fs::openat(
@@ -96,7 +97,19 @@ impl Proc {
             )?;
             numbers_in(dir.as_fd())
         };
-        read().map_err(|error| Error::system("cannot list /proc", error))
+        let pids = read().map_err(|error| Error::system("cannot list /proc", error))?;
+        if pids.is_empty() {
+            // From root nothing is hidden.
+            let cause = if rustix::process::geteuid().is_root() {
+                "the pid namespace it belongs to has ended"
+            } else {
+                "possible causes: the pid namespace it belongs to has ended; it hides others' processes (hidepid)"
+            };
+            return Err(Error::new(ErrorKind::Unsupported, "/proc shows no process")
+                .because(cause)
+                .with_hint("if it lies over another: `umount /proc`; else `mount -t proc proc /proc`"));
+        }
+        Ok(pids)
     }
 
     /// Tells whether it hides the processes of other users from those without privileges (the mount option `hidepid`,

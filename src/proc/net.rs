@@ -9,7 +9,7 @@ const TCP_LISTEN: u8 = 0x0a;
 const TCP_CLOSE: u8 = 0x07;
 
 /// Returns the sockets of one file that wait for peers; `protocol` is `tcp` or `udp`.
-pub fn listeners(protocol: &'static str, text: &[u8]) -> Vec<Listener> {
+pub(crate) fn listeners(protocol: &'static str, text: &[u8]) -> Vec<Listener> {
     let waiting = if protocol == "tcp" { TCP_LISTEN } else { TCP_CLOSE };
     let text = String::from_utf8_lossy(text);
     let line = |line: &str| {
@@ -39,7 +39,7 @@ fn address_of(hex: &str) -> Option<IpAddr> {
 }
 
 /// Returns key and id of each System V object of one file.
-pub fn sysv_objects(text: &[u8]) -> Vec<(i32, u32)> {
+pub(crate) fn sysv_objects(text: &[u8]) -> Vec<(i32, u32)> {
     let text = String::from_utf8_lossy(text);
     let line = |line: &str| {
         let mut fields = line.split_ascii_whitespace();

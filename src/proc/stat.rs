@@ -4,7 +4,7 @@ use crate::id::Pid;
 
 /// What nstool uses of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// The process id, in the pid namespace of the procfs.
     pub pid: Pid,
     /// The name of the leader thread: up to 15 bytes (63 for kernel threads) of the process's own choice.
@@ -20,7 +20,7 @@ pub struct Stat {
 }
 
 /// Parses the file; `None` if it is not of that form.
-pub fn parse(text: &[u8]) -> Option<Stat> {
+pub(crate) fn parse(text: &[u8]) -> Option<Stat> {
     // The name may hold spaces and parentheses, so it ends at the last ") ".
     let open = text.iter().position(|byte| *byte == b'(')?;
     let close = text.iter().rposition(|byte| *byte == b')')?;

@@ -12,6 +12,7 @@ use crate::model::Observed;
 
 /// What is put somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum What {
     /// A filesystem that is not mounted yet.
     New,

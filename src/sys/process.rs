@@ -128,6 +128,12 @@ pub(crate) fn close_standard() {
     }
 }
 
+/// Tells whether we have supplementary groups.
+pub(crate) fn has_groups() -> bool {
+    // SAFETY: with a size of 0 the kernel only counts, and writes nothing.
+    unsafe { libc::getgroups(0, std::ptr::null_mut()) != 0 }
+}
+
 /// Tells whether a descriptor is open.
 pub(crate) fn is_open(fd: RawFd) -> bool {
     // SAFETY: the request takes no argument and changes nothing.
@@ -186,6 +192,22 @@ impl SignalSet {
             let fd = check(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
             Ok(OwnedFd::from_raw_fd(fd))
         }
+    }
+}
+
+/// Lets a blocked signal that was read have the effect it would have had otherwise, which may be our end.
+pub(crate) fn let_through(signal: i32) {
+    let mut one = SignalSet::all();
+    // SAFETY: the set is initialised, and emptied and filled in place.
+    unsafe {
+        libc::sigemptyset(&raw mut one.0);
+        libc::sigaddset(&raw mut one.0, signal);
+    }
+    let _ = kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
+    // SAFETY: the set lives until the calls return; they cannot fail with these arguments.
+    unsafe {
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const one.0, std::ptr::null_mut());
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const one.0, std::ptr::null_mut());
     }
 }
 

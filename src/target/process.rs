@@ -207,9 +207,17 @@ impl PinnedProcess {
                 .with_hint(format!("run nstool as root or as {who}"));
         }
         let refused = matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES));
-        let error = Error::system(format!("cannot {what} of process {pid}"), cause);
         let own = rustix::process::geteuid().as_raw();
-        match self.uid().filter(|_| refused) {
+        let uid = self.uid().filter(|_| refused);
+        let whose = uid
+            .filter(|uid| own != 0 && *uid != own)
+            .map(|uid| format!("it is uid {uid}'s, we are uid {own}: {cause}"));
+        let error = Error::system(format!("cannot {what} of process {pid}"), cause);
+        let error = match whose {
+            Some(whose) => error.because(whose),
+            None => error,
+        };
+        match uid {
             Some(_) if own == 0 => error.with_hint(
                 "it has capabilities that we lack, or lives in an outer user namespace: run nstool there, with all of them",
             ),

@@ -15,6 +15,9 @@ struct Shell {
     screen: Arc<Mutex<String>>,
 }
 
+/// A network namespace's name.
+const NAMED: &str = "teal-network";
+
 /// How each shell starts, and how it takes its completion.
 const BASH: (&str, &str) = ("bash --norc --noprofile -i", "source completions/nstool.bash");
 const ZSH: (&str, &str) = (
@@ -27,8 +30,13 @@ impl Shell {
     fn start((program, setup): (&str, &str)) -> Self {
         let programs = Path::new(env!("CARGO_BIN_EXE_nstool")).parent().unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        // As root in a mount namespace of its own, where a name can be given to a network namespace.
+        let named = format!("mount -t tmpfs names /run; mkdir /run/netns; touch /run/netns/{NAMED}; exec \"$@\"");
+        let inside = ["unshare", "-m", "sh", "-c", &named, "sh", "script"];
+        let words = if rustix::process::geteuid().is_root() { &inside[..] } else { &inside[6..] };
         // script(1) gives it a terminal, and ends it when its own input ends.
-        let mut child = Command::new("script")
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .args(["-q", "-f", "-c", &format!("stty cols 200 rows 60; exec {program}"), "/dev/null"])
             .current_dir(of_the_repository("."))
             .env("PATH", path)
@@ -150,6 +158,7 @@ fn complete_everything(shell: (&str, &str), list: fn(&str) -> String, with_help:
     shell.completes("nstool ls --tree=own\t -l\n", "--tree=owner");
     shell.completes("nstool ls -t cgr\t -p self\n", "cgroup");
     shell.completes(&list(&format!("nstool ls -p {prefix}")), &with_help(&pid.to_string(), "sleep 4711"));
+    shell.completes("nstool show netns:teal-n\t", &format!("netns:{NAMED}"));
     // Alone it stands there in full; beside others it is listed.
     shell.completes(&format!("nstool ls {}\t\t", &inode[..inode.len() - 1]), &inode);
 }

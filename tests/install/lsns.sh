@@ -18,7 +18,7 @@ count=0
 while read -r line; do
     eval "set -- $line"
     theirs=$(lsns "$@" 2>&1; echo "[$?]")
-    ours=$("$LSNS" "$@" 2>&1; echo "[$?]")
+    ours=$(PATH=${LSNS%/*}:$PATH; lsns "$@" 2>&1; echo "[$?]")
     count=$((count + 1))
     [ "$theirs" = "$ours" ] || printf '=== lsns %s\n--- theirs\n%s\n--- ours\n%s\n' "$line" "$theirs" "$ours"
 done

@@ -54,3 +54,19 @@ fn every_verb_says_what_it_does_in_the_list_of_verbs() {
         assert!(line.split_whitespace().count() > 3, "{line:?} says nothing");
     }
 }
+
+#[test]
+fn the_commit_is_the_checkouts() {
+    if !super::of_the_repository(".git").exists() {
+        return common::skip("needs a checkout");
+    }
+    let mut git = std::process::Command::new("git");
+    let commit = git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(super::of_the_repository(".")).output();
+    // Not installed, or the checkout is another user's: then the build could not know it either.
+    let Some(commit) = commit.ok().filter(|output| output.status.success()) else {
+        return common::skip("needs a git that trusts the checkout");
+    };
+    let version = stdout_of(common::run(&["--version"]));
+    let commit = String::from_utf8(commit.stdout).unwrap();
+    assert_eq!(version, format!("nstool {} ({}, +cli)\n", env!("CARGO_PKG_VERSION"), commit.trim()));
+}

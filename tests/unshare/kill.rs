@@ -31,6 +31,7 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
     scratch.directory("root/home");
     let options = container(&scratch.text("root"));
     let plain: Vec<String> = ["-muf", "--kill-child"].map(str::to_owned).into();
+    let groups = cgroup_bases();
     let mark = Mark::new();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut outcomes = [0; 2];
@@ -40,7 +41,10 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
         let mut command = nstool();
         mark.put_on(&mut command);
         let options = if round % 2 == 0 { &options } else { &plain };
-        command.args(["unshare", &keep]).args(options).args(["--", "sleep", "1000"]);
+        command.args(["unshare", &keep]).args(options);
+        // In a control group that is made for it, of each hierarchy in turn, or in none.
+        let group = groups.get(round % 8).map(|base| format!("{base}/nstool-kill-{}", std::process::id()));
+        command.args(group.iter().flat_map(|group| ["--join-cgroup", group])).args(["--", "sleep", "1000"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // From before its main() until the command runs.
         std::thread::sleep(Duration::from_micros(numbers.below(25_000)));
@@ -53,15 +57,20 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
         kill(victim);
         if victim != child.id() as i32 {
             // A guardian may go without harm, and the command runs on: then nstool is killed after all. Not at once, for
-            // of two that die in the same moment one cannot take back what the other left.
+            // of two that die in the same moment one cannot take back what the other left (see the keeper).
             eventually(|| {
                 let ended = child.try_wait().unwrap().is_some();
                 (ended || mark.carriers().iter().any(|(_, line)| line == "sleep 1000 ")).then_some(())
             });
-            kill(child.id() as i32);
+            // The sweeper's work falls to nstool, which must not be killed after it.
+            let swept = group.is_none() || mark.named("nstool-sweep").is_some();
+            kill(mark.named("sleep").filter(|_| !swept).unwrap_or(child.id() as i32));
         }
         assert!(child.wait().unwrap().signal().is_some() || victim != child.id() as i32);
         mark.assert_nobody_carries();
+        if let Some(group) = group {
+            assert!(!Path::new(&group).exists(), "{group} is left");
+        }
         // What is there was made whole: a namespace, bound; nothing in between.
         let whole = Path::new(&kept).exists();
         if whole {

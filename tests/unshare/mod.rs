@@ -1,10 +1,14 @@
 //! `nstool unshare`.
 
+mod cgroup;
 mod compare;
 mod faults;
+mod init;
+mod keeping;
 mod kill;
 mod old_kernels;
 mod options;
+mod outward;
 mod refusals;
 mod stories;
 
@@ -74,6 +78,11 @@ fn stderr(output: &Output) -> String {
 /// Runs nstool as an ordinary user with 65536 subordinate ids from 100000, whatever this machine gives out: the files
 /// are covered in a mount namespace of the test's own.
 fn as_nobody(scratch: &Scratch, words: &[&str]) -> Output {
+    as_nobody_with(scratch, &[], words)
+}
+
+/// The same with another program; nstool if none.
+fn as_nobody_with(scratch: &Scratch, program: &[&str], words: &[&str]) -> Output {
     // Where the suite was built may be closed to others.
     let nstool = scratch.text("nstool");
     if !Path::new(&nstool).exists() {
@@ -84,7 +93,8 @@ fn as_nobody(scratch: &Scratch, words: &[&str]) -> Output {
     let script = "mount --bind \"$1\" /etc/subuid && mount --bind \"$1\" /etc/subgid && shift && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, "sh", &subids, &nstool, "unshare"]).args(words);
+    let program = if program.is_empty() { &[nstool.as_str(), "unshare"] } else { program };
+    command.args(["-m", "sh", "-c", script, "sh", &subids]).args(program).args(words);
     command.stdin(Stdio::null()).current_dir("/").output().unwrap()
 }
 
@@ -106,6 +116,28 @@ fn container(root: &str) -> Vec<String> {
 
 fn words<'a>(first: &[&'a str], middle: &'a [String], last: &[&'a str]) -> Vec<&'a str> {
     first.iter().copied().chain(middle.iter().map(String::as_str)).chain(last.iter().copied()).collect()
+}
+
+/// A line of shell that takes what other tests have mounted out of a mount namespace of the test's own: it would go when
+/// they remove their files.
+fn without_foreign_mounts() -> String {
+    format!(
+        "for m in $(cut -d' ' -f5 /proc/self/mountinfo | grep '^{}/' | tac); do umount -l \"$m\"; done 2> /dev/null",
+        std::env::temp_dir().display()
+    )
+}
+
+/// A control group of each hierarchy in which others can be made: of version 2, of version 1, and of cpuset, which is
+/// peculiar.
+fn cgroup_bases() -> Vec<String> {
+    let candidates = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpuset", "/sys/fs/cgroup"];
+    let usable = |base: &&str| {
+        let probe = format!("{base}/nstool-probe-{}-{:?}", std::process::id(), std::thread::current().id());
+        Path::new(base).join("cgroup.procs").exists()
+            && fs::create_dir(&probe).is_ok()
+            && fs::remove_dir(&probe).is_ok()
+    };
+    candidates.into_iter().filter(usable).map(str::to_owned).collect()
 }
 
 /// Unmounts a kept namespace. Lazily, for it is busy while a scan, of another test say, looks at it.
@@ -140,6 +172,12 @@ impl Mark {
             (pid, String::from_utf8_lossy(&line).replace('\0', " "))
         };
         pids.filter(carries).map(line).collect()
+    }
+
+    /// One of them that has this name.
+    fn named(&self, name: &str) -> Option<i32> {
+        let comm = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        self.carriers().into_iter().map(|(pid, _)| pid).find(|pid| comm(*pid).trim() == name)
     }
 
     #[track_caller]

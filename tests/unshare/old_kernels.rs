@@ -77,4 +77,10 @@ fn namespaces_are_kept_and_children_guarded_without_the_newer_calls() {
     assert_eq!(stdout_of(without(&NEWER, &["-r", "--map-users", "1:1:1", "--", "id", "-u"])), "0\n");
     let said = stdout_of(without(&NEWER, &["-p", "--init", "--", "sh", "-c", "ls /proc/self/fd | wc -l; echo $$"]));
     assert_eq!(said, "4\n2\n");
+    for base in cgroup_bases() {
+        let group = format!("{base}/nstool-old-{}", std::process::id());
+        let words = ["-pf", "--join-cgroup", &group, "--", "cat", "/proc/self/cgroup"];
+        assert!(stdout_of(without(&NEWER, &words)).contains("nstool-old-"));
+        assert!(!Path::new(&group).exists());
+    }
 }

@@ -56,6 +56,13 @@ fn no_fork_leaves_the_command_outside_and_its_first_child_is_pid_1() {
     let numbers: Vec<&str> = said.split(' ').collect();
     assert_ne!(numbers[0], "1");
     assert_eq!(numbers[1], "1");
+    // Also where something else wants a child: maps that are written from outside, a report.
+    for more in [&["--map-users=0:0:9"][..], &["-n", "--info-fd", "1"]] {
+        let said = self::said(&[&["-pF"][..], more, &["--", "sh", "-c", "echo $$ $(exec sh -c 'echo $$')"]].concat());
+        let line = said.lines().last().unwrap();
+        assert!(line.ends_with(" 1") && !line.starts_with("1 "), "{more:?}: {said}");
+        assert!(!said.contains("pid-namespace"), "{said}");
+    }
 }
 
 #[test]
@@ -451,5 +458,99 @@ impl<'a> PrivateMount<'a> {
 impl Drop for PrivateMount<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--recursive").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn both_reports_may_go_to_one_descriptor() {
+    need_root!();
+    let scratch = Scratch::new();
+    let file = scratch.text("told");
+    let text = "exec \"$0\" unshare -u --info-fd 7 --json-status-fd 7 -- true 7>\"$1\"";
+    stdout_of(script(text, &[&file]));
+    let told = read_to_string(&file).unwrap();
+    assert!(told.ends_with("{ \"exit-code\": 0 }\n") && told.matches("child-pid").count() == 2, "{told}");
+}
+
+#[test]
+fn sources_are_those_from_before_anything_covered_them() {
+    need_root!();
+    let scratch = Scratch::new();
+    let data = scratch.directory("data");
+    fs::write(format!("{data}/file"), "text\n").unwrap();
+    let base = scratch.path().to_str().unwrap();
+    let bind = format!("{data}:{base}/seen");
+    let look = format!("cat {base}/seen/file; ls {base}");
+    // Without a new root, the tmpfs covers the directory that is bound.
+    let words = ["-m", "--tmpfs", base, "--bind", &bind, "--", "sh", "-c", &look];
+    assert_eq!(said(&words), "text\nseen");
+    // What is mounted for the container is not in a bind of what is around it.
+    let whole = format!("/:{base}/seen");
+    let look = format!("ls {base}/seen{base} | tr '\\n' ' '");
+    assert_eq!(said(&["-m", "--tmpfs", base, "--bind", &whole, "--", "sh", "-c", &look]), "data");
+}
+
+#[test]
+fn a_small_dev_in_place_of_the_outer_one_has_its_devices() {
+    need_root!();
+    for options in
+        [&["-m", "--dev", "/dev"][..], &["-m", "--tmpfs", "/dev", "--dev", "/dev"], &["-rm", "--dev", "/dev"]]
+    {
+        let look = "for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done; echo x > /dev/null; \
+                    stat -c %a /dev/shm; ls /dev | tr '\\n' ' '";
+        let seen = said(&[options, &["--", "sh", "-c", look]].concat());
+        let entries = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero";
+        assert_eq!(seen, format!("1777\n{entries}"), "{options:?}");
+    }
+}
+
+#[test]
+fn more_binds_than_descriptors_are_no_trouble() {
+    need_root!();
+    need!("prlimit");
+    let scratch = Scratch::new();
+    let (root, data) = (scratch.directory("root"), scratch.directory("data"));
+    let mut binds = Vec::new();
+    for number in 0..200 {
+        fs::write(format!("{data}/{number}"), "").unwrap();
+        binds.extend(["--bind".to_owned(), format!("{data}/{number}:/many/{number}")]);
+    }
+    let options = container(&root);
+    let look = "ls /many | wc -l; grep -c ' /many/' /proc/self/mountinfo";
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64", env!("CARGO_BIN_EXE_nstool"), "unshare"]).args(&options[..options.len() - 5]);
+    command.args(["--dev", "/dev"]).args(&binds).args(["--", "sh", "-c", look]);
+    assert_eq!(stdout_of(command.stdin(Stdio::null()).output().unwrap()), "200\n200\n");
+}
+
+#[test]
+fn what_is_told_as_it_happens_is_what_the_dry_run_promised() {
+    need_root!();
+    let scratch = Scratch::new();
+    scratch.directory("root/home");
+    let container = container(&scratch.text("root"));
+    let container: Vec<&str> = container.iter().map(String::as_str).collect();
+    for options in [
+        &["-mu", "--hostname", "box", "--tmpfs", "/tmp", "-w", "/"][..],
+        &["-rm", "--tmpfs", "/tmp", "--dir", "/tmp/a", "--symlink", "a:/tmp/b"],
+        &["-rpm", "--mount-proc", "--map-users=5:5:5"],
+        &["-T", "--boottime", "5"],
+        &["-pT", "--boottime", "5", "--monotonic", "6"],
+        &["--owner", "7:8", "-r", "-n", "--lo-up"],
+        &container,
+    ] {
+        let plan = said(&[options, &["--dry-run", "--", "true"]].concat());
+        let output = unshare(&[options, &["-v", "--", "true"]].concat());
+        let told = stderr(&output);
+        assert!(output.status.success(), "{told}");
+        // Without the headings, the numbers, the making of the child, which tells its pid, and what its command does: that
+        // it goes well shows in its running.
+        let inner = plan.split("in the command's process:").next().unwrap();
+        let promised = inner.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(_, step)| step);
+        let promised = promised.filter(|step| !step.starts_with("start a child") && !step.starts_with("exec "));
+        let promised = promised.filter(|step| !step.starts_with("become uid 7"));
+        let done = told.lines().filter_map(|line| line.strip_prefix("done: "));
+        assert_eq!(promised.collect::<Vec<_>>(), done.collect::<Vec<_>>(), "{options:?}");
+        assert_eq!(told.contains("child: pid "), plan.contains("start a child"), "{told}");
     }
 }

@@ -48,9 +48,10 @@ fn ps_shows_only_the_processes_inside_also_where_the_root_is_shared() {
     let script = "mount --make-rshared / && cat /proc/self/mountinfo > \"$1/before\" && \
                   \"$0\" unshare -pm --mount-proc -- ps -e --no-headers | wc -l && \
                   cat /proc/self/mountinfo > \"$1/after\" && test -d /proc/$$ && ps -p $$ --no-headers | wc -l";
+    let script = format!("{}; {script}", without_foreign_mounts());
     let scratch = Scratch::new();
     let path = scratch.path().to_str().unwrap();
-    let arguments = ["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_nstool"), path];
+    let arguments = ["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool"), path];
     assert_eq!(printed("unshare", &arguments), "1\n1");
     let table = |name: &str| fs::read_to_string(scratch.text(name)).unwrap();
     assert_eq!(table("before"), table("after"));
@@ -133,6 +134,21 @@ fn an_ordinary_user_cannot_kill_out_of_a_chroot_with_all_kinds_new() {
     need!("setpriv");
     let scratch = Scratch::new();
     let outer = Helper::start("sh", &["-c", "echo ready; exec sleep 1000"]);
+    // In the container of a directory, with chroot.
+    scratch.directory("root");
+    scratch.directory("root/home");
+    let mut options = container(&scratch.text("root"));
+    options[0] = "-rpmuinCT".to_owned();
+    options[1] = "--root".to_owned();
+    let look = format!(
+        "kill {} 2>&1; ls / | tr '\\n' ' '; hostname; touch /home/made && echo home; touch /usr/made 2>&1; ps -e --no-headers | wc -l",
+        outer.pid()
+    );
+    let said = stdout_of(as_nobody(&scratch, &words(&[], &options, &["--", "sh", "-c", &look])));
+    assert!(said.contains("No such process") && said.contains("Read-only file system"), "{said}");
+    assert!(said.contains("home lib ") && said.contains("box\nhome\n") && said.ends_with("\n4\n"), "{said}");
+    assert!(Path::new(&scratch.text("root/home/made")).exists());
+    // And on the machine's own root.
     let kinds = "-pmuinCTr";
     let script = format!("kill {} 2>&1; ls /proc/self/ns | wc -l; id -u", outer.pid());
     let output = as_nobody(&scratch, &[kinds, "--root", "/", "--mount-proc", "--", "sh", "-c", &script]);

@@ -18,6 +18,7 @@ use regex_lite::Regex;
 
 /// The value of a cell, as a filter compares it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// Empty or unknown.
     Nothing,

@@ -263,6 +263,7 @@ impl Args {
             keep_descriptors: self.run.keep_fd.clone(),
             command: self.command.clone(),
             verbose: self.run.verbose,
+            literal: false,
         }
     }
 }

@@ -7,7 +7,7 @@ mod ls;
 mod man;
 mod mounts;
 mod show;
-mod unshare;
+pub(crate) mod unshare;
 pub(crate) mod version;
 mod why;
 

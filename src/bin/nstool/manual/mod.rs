@@ -60,8 +60,9 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;
     }
-    paragraphs("EXIT STATUS", &help.exit_status, &mut text)?;
     let own = VERBS.iter().find(|(verb, _)| *verb == name).map_or(TOP, |(_, sections)| sections);
+    paragraphs("EXIT STATUS", &help.exit_status, &mut text)?;
+    own.iter().filter(|section| section.heading == "EXIT STATUS").try_for_each(|own| section(own, &mut text))?;
     for heading in ["ENVIRONMENT", "FILES", "NOTES"] {
         let all = own.iter().chain(COMMON).filter(|section| section.heading == heading);
         let entries: Vec<_> = all.flat_map(|section| section.entries).copied().collect();

@@ -40,38 +40,84 @@ pub(super) const COMMON: Words = &[section(
 
 const PROC: &[(&str, &str)] = &[("/proc/PID/ns/", "The namespaces of a process (namespaces(7)).")];
 
-/// The page of nstool itself, and of verbs without words of their own.
-pub(super) const TOP: Words = &[
-    section(
-        "FILES",
-        &[
-            ("/proc/PID/ns/", "The namespaces of a process (namespaces(7))."),
-            ("/proc/PID/mountinfo", "The mounts a process sees (proc(5))."),
-            ("/run/netns/", "The network namespaces that ip-netns(8) named."),
-        ],
-    ),
-    section(
-        "NOTES",
-        &[
-            (
-                "",
-                "Data goes to standard output, remarks to standard error. Output to anything but a terminal is neither cut nor coloured. Names of processes, paths and hosts are printed with their control characters escaped.",
-            ),
-            (
-                "",
-                "Root sees everything in its pid namespace. Other users see the namespaces of their own processes; how much stayed hidden is said on standard error, and in JSON below the key \"hidden\".",
-            ),
-            (
-                "",
-                "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them.",
-            ),
-        ],
-    ),
-    section("SEE ALSO", &[("lsns(8)", ""), ("nsenter(1)", ""), ("unshare(1)", ""), ("namespaces(7)", "")]),
-];
+const OF_ALL: Section<'static> = section(
+    "FILES",
+    &[
+        ("/proc/PID/ns/", "The namespaces of a process (namespaces(7))."),
+        ("/proc/PID/mountinfo", "The mounts a process sees (proc(5))."),
+        ("/run/netns/", "The network namespaces that ip-netns(8) named."),
+    ],
+);
 
-/// The verbs' pages.
+const GENERAL: Section<'static> = section(
+    "NOTES",
+    &[
+        (
+            "",
+            "Data goes to standard output, remarks to standard error. Output to anything but a terminal is neither cut nor coloured. Names of processes, paths and hosts are printed with their control characters escaped.",
+        ),
+        (
+            "",
+            "Root sees everything in its pid namespace. Other users see the namespaces of their own processes; how much stayed hidden is said on standard error, and in JSON below the key \"hidden\".",
+        ),
+        (
+            "",
+            "Linux 4.18 and newer. Newer interfaces are used where the kernel has them; nstool version --verbose lists them.",
+        ),
+        (
+            "",
+            "Called as lsns, nsenter or unshare, by a link of that name, it takes the command line of util-linux's program and does as that does; so it does with lsns or nsenter as its first word.",
+        ),
+    ],
+);
+
+const RELATED: Section<'static> =
+    section("SEE ALSO", &[("lsns(8)", ""), ("nsenter(1)", ""), ("unshare(1)", ""), ("namespaces(7)", "")]);
+
+/// The pages of verbs without words of their own.
+pub(super) const TOP: Words = &[OF_ALL, GENERAL, RELATED];
+
+/// The page of nstool itself, and those of its verbs.
 pub(super) const VERBS: &[(&str, Words)] = &[
+    (
+        "nstool",
+        &[
+            section(
+                "EXIT STATUS",
+                &[
+                    (
+                        "0",
+                        "Done; of the commands that ask (compare, mounts --check-shared, mounts diff, mounts reach --to): the same, clean, yes.",
+                    ),
+                    ("1", "Trouble; of the commands that ask: different, found, no."),
+                    ("2", "A command line that cannot work; of the commands that ask also trouble."),
+                    (
+                        "125",
+                        "Of enter and unshare: a failure of nstool's own. Otherwise they end as the command does that they run: with its status, or by the same signal.",
+                    ),
+                    ("126, 127", "Of enter and unshare: the command cannot be executed, or is not found."),
+                ],
+            ),
+            OF_ALL,
+            GENERAL,
+            section(
+                "EXAMPLES",
+                &[
+                    ("nstool ls", "All namespaces that can be seen."),
+                    ("nstool why netns:blue", "What keeps a network namespace, and how to release it."),
+                    (
+                        "nstool enter 4711 -n -- ip addr",
+                        "The addresses in the network of process 4711, with our own ip(8).",
+                    ),
+                    (
+                        "nstool unshare -r -p --mount-proc --init sh",
+                        "A shell that sees only its own processes, for ordinary users too.",
+                    ),
+                ],
+            ),
+            RELATED,
+        ],
+    ),
     (
         "nstool-ls",
         &[

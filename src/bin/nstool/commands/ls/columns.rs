@@ -42,10 +42,7 @@ impl Scene {
     }
 
     fn user(&self, uid: u32) -> String {
-        let ask = || {
-            let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
-            user.map_or_else(|| uid.to_string(), |user| user.name)
-        };
+        let ask = || nstool::account::user_name(uid).unwrap_or_else(|| uid.to_string());
         self.users.borrow_mut().entry(uid).or_insert_with(ask).clone()
     }
 }

@@ -16,6 +16,10 @@ use crate::render::{self, Terminal, hidden};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Mere numbers (of mounts, groups, devices) make no difference.
 
+Examples:
+  nstool mounts diff self 4711                 what differs between our mounts and those of process 4711
+  nstool mounts diff 4711 ns:4026532178        between a process's and those of a mount namespace
+
 Exit status: 0 the same, 1 different, 2 trouble.")]
 pub(super) struct Args {
     /// The first: a process or mount namespace

@@ -19,8 +19,14 @@ use crate::render::{self, Terminal, hidden, report};
 /// Tell why a filesystem is busy: its mounts in every namespace, and what uses it
 ///
 /// Besides processes that is the kernel itself, for swap and loop devices, and overlays with a layer there. The order
-/// shown is the order to release them in. Exit status: 0, or 1 in trouble.
+/// shown is the order to release them in.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nstool mounts holders /srv/data    who keeps the filesystem mounted there busy
+  nstool mounts holders /dev/sdb1    the same of a disk, wherever it is mounted
+  nstool mounts holders 254:16       the same by the number of the device
+
+Exit status: 0, or 1 in trouble.")]
 pub(super) struct Args {
     /// A path on the filesystem, a block device, or a device number such as 254:16
     #[arg(value_name = "PATH|DEVICE|MAJ:MIN")]

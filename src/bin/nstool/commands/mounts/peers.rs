@@ -19,7 +19,15 @@ use crate::render::{self, Terminal, hidden};
 /// Each group stands with its members in every mount namespace; below it stand what receives from it. Without a PATH all
 /// groups are shown that the namespace takes part in; `--all` shows every group.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "nstool mounts peers [OPTIONS] [TARGET] [PATH]")]
+#[command(
+    override_usage = "nstool mounts peers [OPTIONS] [TARGET] [PATH]",
+    after_help = "Examples:
+  nstool mounts peers /          who shares / with whom
+  nstool mounts peers 4711       all groups that process 4711's mounts take part in
+  nstool mounts peers --all      every group of the machine
+
+Exit status: 0, or 1 in trouble."
+)]
 pub(super) struct Args {
     /// Whose mounts (default: self); and a path: the groups of the mount there
     #[arg(value_names = ["TARGET", "PATH"], num_args = 0..=2)]

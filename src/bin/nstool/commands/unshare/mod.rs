@@ -2,7 +2,7 @@
 
 mod operations;
 mod request;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use nstool::create::idmap::MapSpec;
 use nstool::create::{Event, Facts, Plan, Propagation, apply};
 use nstool::exec::{Ending, Program};
-use nstool::{Error, ErrorKind, Result};
+use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
 use self::values::{DeathSignal, OptionalFile, Owner};
@@ -111,7 +111,8 @@ pub(crate) struct Args {
     /// Add this to CLOCK_BOOTTIME; needs --time
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, help_heading = "Set up")]
     boottime: Option<i64>,
-    /// Run in the control group of this directory, such as /sys/fs/cgroup/work
+    /// Run in the control group of this directory, such as /sys/fs/cgroup/work; one that is missing is made, and removed
+    /// when nobody is left in it
     #[arg(long, value_name = "DIR", help_heading = "Set up")]
     join_cgroup: Option<PathBuf>,
 
@@ -231,6 +232,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
             ),
             terminal,
         ),
+        Event::Populated(path, count) => report::note(
+            &format!(
+                "the control group {} stays as long as processes are in it (now {count})",
+                printable(path.as_os_str().as_encoded_bytes())
+            ),
+            terminal,
+        ),
         event if verbose => tell(&event),
         _ => {}
     };
@@ -258,7 +266,7 @@ fn tell(event: &Event<'_>) {
         Event::Done(action) => format!("done: {action}\n"),
         Event::Reaped(pid, Ending::Exited(status)) => format!("init: reaped {pid} (exit {status})\n"),
         Event::Reaped(pid, Ending::Signaled(signal)) => format!("init: reaped {pid} (signal {signal})\n"),
-        Event::Ignored(..) => return,
+        _ => return,
     };
     // If nobody can read it, there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());

@@ -84,6 +84,7 @@ pub(super) fn of(args: &Args) -> Result<Request> {
         info_fd: args.info_fd,
         json_status_fd: args.json_status_fd,
         command: command(args),
+        ..Request::default()
     })
 }
 

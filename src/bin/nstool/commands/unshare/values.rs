@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use nix::unistd::{Group, User};
-use nstool::CapabilitySet;
 use nstool::create::Propagation;
 use nstool::create::idmap::parse_id;
+use nstool::{CapabilitySet, account};
 
 /// A namespace's file, or none.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ impl From<OsString> for OptionalFile {
 
 /// `UID:GID`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owner(pub(super) u32, pub(super) u32);
+pub(crate) struct Owner(pub(crate) u32, pub(crate) u32);
 
 impl FromStr for Owner {
     type Err = String;
@@ -34,7 +33,7 @@ impl FromStr for Owner {
 
 /// A signal by name or number, or `none`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DeathSignal(pub(super) Option<i32>);
+pub(crate) struct DeathSignal(pub(crate) Option<i32>);
 
 impl FromStr for DeathSignal {
     type Err = String;
@@ -87,24 +86,24 @@ const SIGNALS: [(&str, i32); 31] = [
 ];
 
 /// A user by number or name.
-pub(super) fn user(text: &str) -> Result<u32, String> {
+pub(crate) fn user(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
-    let found = User::from_name(text).map_err(|errno| format!("cannot look up the user {text}: {errno}"))?;
-    found.map(|user| user.uid.as_raw()).ok_or_else(|| format!("there is no user {text}"))
+    let found = account::user_id(text).map_err(|error| format!("cannot look up the user {text}: {error}"))?;
+    found.ok_or_else(|| format!("there is no user {text}"))
 }
 
 /// A group by number or name.
-pub(super) fn group(text: &str) -> Result<u32, String> {
+pub(crate) fn group(text: &str) -> Result<u32, String> {
     if let Some(id) = parse_id(text) {
         return Ok(id);
     }
-    let found = Group::from_name(text).map_err(|errno| format!("cannot look up the group {text}: {errno}"))?;
-    found.map(|group| group.gid.as_raw()).ok_or_else(|| format!("there is no group {text}"))
+    let found = account::group_id(text).map_err(|error| format!("cannot look up the group {text}: {error}"))?;
+    found.ok_or_else(|| format!("there is no group {text}"))
 }
 
-pub(super) fn setgroups(text: &str) -> Result<bool, String> {
+pub(crate) fn setgroups(text: &str) -> Result<bool, String> {
     match text {
         "allow" => Ok(true),
         "deny" => Ok(false),
@@ -112,7 +111,7 @@ pub(super) fn setgroups(text: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn propagation(text: &str) -> Result<Propagation, String> {
+pub(crate) fn propagation(text: &str) -> Result<Propagation, String> {
     let known = [Propagation::Private, Propagation::Slave, Propagation::Shared, Propagation::Unchanged];
     known.into_iter().find(|known| known.name() == text).ok_or("it takes private, slave, shared or unchanged".into())
 }

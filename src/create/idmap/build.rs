@@ -1,184 +1,12 @@
-//! Maps of user and group ids, put together and checked before anything is created (user_namespaces(7)). Pure.
+//! From what is asked for to the lines of a map.
 
-use std::fmt;
-use std::str::FromStr;
-
+use super::{IdKind, IdRange, MapSpec, SubidBlock, text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many lines the kernel takes (`UID_GID_MAP_MAX_EXTENTS`, since Linux 4.15).
 const MAX_LINES: usize = 340;
 /// A map is written with one write(2) of less than a page; 4096 is the smallest page there is.
 const MAX_BYTES: usize = 4095;
-
-/// A run of ids: `inner` and those after it, inside, are `outer` and those after it in the parent user namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdRange {
-    /// The first id inside.
-    pub inner: u32,
-    /// The first id outside.
-    pub outer: u32,
-    /// How many; above 0.
-    pub count: u32,
-}
-
-impl IdRange {
-    fn inner_end(&self) -> u64 {
-        u64::from(self.inner) + u64::from(self.count)
-    }
-
-    fn outer_end(&self) -> u64 {
-        u64::from(self.outer) + u64::from(self.count)
-    }
-}
-
-impl fmt::Display for IdRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.inner, self.outer, self.count)
-    }
-}
-
-/// Which ids to map beside one's own, as typed.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapSpec {
-    /// `INNER:OUTER:COUNT`, or unshare's older `OUTER,INNER,COUNT`.
-    Range(IdRange),
-    /// `auto`: the first block of subordinate ids, onto the lowest ids inside that are free.
-    Auto,
-    /// `subids`: all blocks of subordinate ids, each onto itself.
-    Subids,
-    /// `all`: every id of our own user namespace, onto itself.
-    All,
-}
-
-impl FromStr for MapSpec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => return Ok(Self::Auto),
-            "subids" => return Ok(Self::Subids),
-            "all" => return Ok(Self::All),
-            _ => {}
-        }
-        let malformed = || {
-            Error::new(ErrorKind::Invalid, format!("malformed id map {text:?}"))
-                .with_hint("a map is INNER:OUTER:COUNT, auto, subids or all")
-        };
-        let numbers = |separator| -> Result<[u32; 3]> {
-            let parse = |field: &str| parse_number(field).ok_or_else(malformed);
-            let fields = text.split(separator).map(parse).collect::<Result<Vec<_>>>()?;
-            fields.try_into().map_err(|_| malformed())
-        };
-        let range = if text.contains(',') {
-            let [outer, inner, count] = numbers(',')?;
-            IdRange { inner, outer, count }
-        } else {
-            let [inner, outer, count] = numbers(':')?;
-            IdRange { inner, outer, count }
-        };
-        // (uid_t)-1 means "no id" to the system calls, so the last id is 4294967294.
-        let end = u64::from(u32::MAX);
-        if range.count == 0 || range.inner_end() > end || range.outer_end() > end {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("the id map {text:?} is empty or ends above 4294967294"),
-            )
-            .with_hint("a map is INNER:OUTER:COUNT with a count above 0"));
-        }
-        Ok(Self::Range(range))
-    }
-}
-
-/// Parses an id strictly: decimal digits alone, below 4294967295.
-pub fn parse_id(text: &str) -> Option<u32> {
-    parse_number(text).filter(|id| *id != u32::MAX)
-}
-
-fn parse_number(text: &str) -> Option<u32> {
-    // str::parse would take a plus sign.
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
-}
-
-/// A block of subordinate ids (subuid(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubidBlock {
-    /// The first id.
-    pub start: u32,
-    /// How many.
-    pub count: u32,
-}
-
-/// Finds a user's blocks in the text of `/etc/subuid` or `/etc/subgid`, in the file's order. Lines name the user or
-/// give the uid; what is malformed is passed over, as newuidmap(1) does.
-pub fn subid_blocks(text: &[u8], user: Option<&str>, uid: u32) -> Vec<SubidBlock> {
-    let uid = uid.to_string();
-    let text = String::from_utf8_lossy(text);
-    let line = |line: &str| -> Option<SubidBlock> {
-        let mut fields = line.trim_end().split(':');
-        let owner = fields.next()?;
-        if owner != uid && Some(owner) != user {
-            return None;
-        }
-        let (start, count) = (parse_id(fields.next()?)?, parse_number(fields.next()?)?);
-        let fits = u64::from(start) + u64::from(count) <= u64::from(u32::MAX);
-        (count > 0 && fits && fields.next().is_none()).then_some(SubidBlock { start, count })
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// Parses the text of our own `/proc/self/uid_map`.
-pub fn parse_map(text: &[u8]) -> Vec<IdRange> {
-    let line = |line: &str| -> Option<IdRange> {
-        let mut fields = line.split_ascii_whitespace().map(str::parse);
-        let mut next = || fields.next()?.ok();
-        Some(IdRange { inner: next()?, outer: next()?, count: next()? })
-    };
-    String::from_utf8_lossy(text).lines().filter_map(line).collect()
-}
-
-/// Whether it is about users or groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdKind {
-    /// User ids.
-    User,
-    /// Group ids.
-    Group,
-}
-
-impl IdKind {
-    /// Returns the file below `/proc/PID`.
-    pub fn map_file(self) -> &'static str {
-        match self {
-            Self::User => "uid_map",
-            Self::Group => "gid_map",
-        }
-    }
-
-    /// Returns the file with the subordinate ids.
-    pub fn subid_file(self) -> &'static str {
-        match self {
-            Self::User => "/etc/subuid",
-            Self::Group => "/etc/subgid",
-        }
-    }
-
-    /// Returns the privileged program that writes maps of subordinate ids.
-    pub fn helper(self) -> &'static str {
-        match self {
-            Self::User => "newuidmap",
-            Self::Group => "newgidmap",
-        }
-    }
-
-    fn noun(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Group => "group",
-        }
-    }
-}
 
 /// What a map is made from.
 #[derive(Clone, Debug)]
@@ -246,11 +74,6 @@ pub fn build(sources: &MapSources<'_>) -> Result<Vec<IdRange>> {
         .with_hint("at most 340 lines and 4095 bytes: map larger ranges"));
     }
     Ok(map)
-}
-
-/// Returns the text to write to a map file.
-pub fn text(map: &[IdRange]) -> String {
-    map.iter().map(|range| format!("{range}\n")).collect()
 }
 
 fn add(map: &mut Vec<IdRange>, new: IdRange, kind: IdKind) -> Result<()> {
@@ -339,28 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_understood() {
-        for (text, spec) in [
-            ("auto", MapSpec::Auto),
-            ("subids", MapSpec::Subids),
-            ("all", MapSpec::All),
-            ("1:100000:65536", MapSpec::Range(range(1, 100_000, 65_536))),
-            ("100000,1,65536", MapSpec::Range(range(1, 100_000, 65_536))),
-            ("0:0:4294967295", MapSpec::Range(range(0, 0, u32::MAX))),
-        ] {
-            assert_eq!(text.parse::<MapSpec>().unwrap(), spec, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_map_is_refused() {
-        for text in ["", "0", "0:0", "0:0:0", "0:0:1:1", "-1:0:1", "a:b:c", "0:0:+1", "1:0:4294967295", "0 0 1", "0:,1"]
-        {
-            assert_eq!(text.parse::<MapSpec>().unwrap_err().kind(), ErrorKind::Invalid, "{text}");
-        }
-    }
-
-    #[test]
     fn auto_is_laid_around_our_own_id_and_loses_none() {
         for (own_as, expected) in [
             (None, vec![range(0, 100_000, 65_536)]),
@@ -433,22 +234,6 @@ mod tests {
             MapSources { kind: IdKind::Group, own_as: None, own: 0, specs: &[MapSpec::Auto], subids: &[], ours: &[] };
         let error = build(&sources).unwrap_err();
         assert!(error.hint().unwrap().contains("--add-subgids"));
-    }
-
-    #[test]
-    fn blocks_are_found_by_name_and_by_uid_in_order() {
-        let text = b"# c\nada:100000:65536\nbob:1:1\n1000:300000:10\nada:x:1\nada:5:0\nada:1:1:1\n\xff:1:1\nada:4294967294:2\n";
-        let found = subid_blocks(text, Some("ada"), 1000);
-        assert_eq!(found, [SubidBlock { start: 100_000, count: 65_536 }, SubidBlock { start: 300_000, count: 10 }]);
-        assert_eq!(subid_blocks(text, None, 1), []);
-    }
-
-    #[test]
-    fn a_map_file_is_read_back() {
-        assert_eq!(
-            parse_map(b"         0       1000          1\n         1     100000      65536\n"),
-            [range(0, 1000, 1), range(1, 100_000, 65_536)]
-        );
     }
 
     proptest::proptest! {

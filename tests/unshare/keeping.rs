@@ -1,0 +1,159 @@
+//! Namespaces kept beyond their processes, and who else has a hand in it.
+
+use std::os::unix::process::ExitStatusExt;
+
+use super::*;
+use crate::common::{eventually, nstool, stdout_of};
+use crate::{need, need_root};
+
+/// nstool whose keeper stands still, for the time it takes to look, before `call`.
+struct Delayed {
+    mark: Mark,
+    strace: std::process::Child,
+}
+
+impl Delayed {
+    fn before(call: &str, file: &str) -> Self {
+        let mark = Mark::new();
+        let mut command = Command::new("strace");
+        mark.put_on(&mut command);
+        let inject = format!("inject={call}:delay_enter=2000000:when=1");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, env!("CARGO_BIN_EXE_nstool"), "unshare"]);
+        command.arg(format!("--uts={file}")).args(["echo", "ran"]);
+        let strace = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { mark, strace }
+    }
+
+    fn output(self) -> Output {
+        self.strace.wait_with_output().unwrap()
+    }
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Kills one between the making of the file and the binding, and sees that nothing is left.
+#[track_caller]
+fn killed_in_between(victim: &str) -> Output {
+    let scratch = Scratch::new();
+    let file = scratch.text("kept");
+    let delayed = Delayed::before("move_mount", &file);
+    eventually(|| Path::new(&file).exists().then_some(()));
+    kill(delayed.mark.named(victim).unwrap());
+    let mark = Mark(delayed.mark.0.clone());
+    let output = delayed.output();
+    mark.assert_nobody_carries();
+    assert!(!Path::new(&file).exists());
+    assert_no_mount_below(scratch.path());
+    assert!(output.stdout.is_empty());
+    output
+}
+
+#[test]
+fn nstool_killed_between_the_file_and_the_binding_leaves_neither() {
+    need_root!();
+    need!("strace");
+    assert_eq!(killed_in_between("nstool").status.signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn the_keeper_killed_between_the_file_and_the_binding_leaves_neither() {
+    need_root!();
+    need!("strace");
+    let told = stderr(&killed_in_between("nstool-keep"));
+    assert!(told.contains("the process that does so was killed"), "{told}");
+}
+
+#[test]
+fn a_file_that_appears_meanwhile_is_not_taken() {
+    need_root!();
+    need!("strace");
+    let scratch = Scratch::new();
+    let file = scratch.text("kept");
+    let delayed = Delayed::before("open_tree", &file);
+    eventually(|| delayed.mark.named("nstool-keep"));
+    fs::write(&file, "mine").unwrap();
+    let output = delayed.output();
+    assert!(stderr(&output).contains("kept appeared meanwhile"), "{}", stderr(&output));
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(125), true));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert_no_mount_below(scratch.path());
+}
+
+#[test]
+fn a_namespace_that_somebody_binds_to_the_same_file_meanwhile_stays_and_is_not_covered() {
+    need_root!();
+    need!("strace");
+    let scratch = Scratch::new();
+    let file = scratch.text("kept");
+    fs::write(&file, "").unwrap();
+    let delayed = Delayed::before("open_tree", &file);
+    eventually(|| delayed.mark.named("nstool-keep"));
+    stdout_of(Command::new("mount").args(["--bind", "/proc/self/ns/net", &file]).output().unwrap());
+    let output = delayed.output();
+    assert!(stderr(&output).contains("somebody else binds a namespace"), "{}", stderr(&output));
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(125), true));
+    assert_eq!(places_below(scratch.path()).len(), 1);
+    release(&file);
+}
+
+#[test]
+fn a_directory_that_is_renamed_meanwhile_keeps_its_file() {
+    need_root!();
+    need!("strace");
+    let scratch = Scratch::new();
+    scratch.directory("here");
+    let delayed = Delayed::before("open_tree", &scratch.text("here/kept"));
+    eventually(|| delayed.mark.named("nstool-keep"));
+    fs::rename(scratch.text("here"), scratch.text("there")).unwrap();
+    scratch.directory("here");
+    assert_eq!(stdout_of(delayed.output()), "ran\n");
+    assert!(!Path::new(&scratch.text("here/kept")).exists());
+    release(&scratch.text("there/kept"));
+}
+
+#[test]
+fn a_relative_file_and_one_that_is_there_are_kept_too() {
+    need_root!();
+    let scratch = Scratch::new();
+    fs::write(scratch.text("there"), "as before").unwrap();
+    for name in ["made", "there"] {
+        let mut command = nstool();
+        command.args(["unshare", &format!("--uts={name}"), "--hostname", name, "true"]).current_dir(scratch.path());
+        stdout_of(command.output().unwrap());
+        let file = format!("--uts={}", scratch.text(name));
+        assert_eq!(stdout_of(nstool().args(["enter", &file, "--", "hostname"]).output().unwrap()).trim(), name);
+        release(&scratch.text(name));
+    }
+    assert_eq!(fs::read_to_string(scratch.text("there")).unwrap(), "as before");
+    assert_eq!(fs::metadata(scratch.text("made")).unwrap().len(), 0);
+}
+
+#[test]
+fn of_several_that_mean_the_same_file_one_gets_it() {
+    need_root!();
+    let scratch = Scratch::new();
+    for round in 0..20 {
+        let file = scratch.text(&format!("kept-{round}"));
+        if round % 2 == 0 {
+            fs::write(&file, "").unwrap();
+        }
+        let start = |_| {
+            let mut command = nstool();
+            command.args(["unshare", &format!("--uts={file}"), "true"]).stdin(Stdio::null()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let all: Vec<_> = (0..4).map(start).collect();
+        let outputs: Vec<Output> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        assert_eq!(outputs.iter().filter(|output| output.status.success()).count(), 1, "{outputs:?}");
+        for output in outputs.iter().filter(|output| !output.status.success()) {
+            let told = stderr(output);
+            let causes = ["carries a namespace already", "appeared meanwhile", "somebody else binds"];
+            assert!(causes.iter().any(|cause| told.contains(cause)), "{told}");
+        }
+        assert_eq!(places_below(Path::new(&file)).len(), 1);
+        release(&file);
+    }
+}
