@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::common::{self, Helper, Public};
@@ -97,6 +98,26 @@ fn unshare_is_deaf_to_term_and_int_unless_it_forwards_them() {
             drop(child.stdin.take());
         }
         assert_eq!(child.wait().unwrap().code(), Some(status));
+    }
+}
+
+#[test]
+fn unshare_stops_as_it_is_told_though_an_init_does_not_and_goes_on() {
+    need_root!();
+    for options in ["-f", "-fp"] {
+        let mut command = tool("unshare");
+        // In a group of its own, which somebody outside looks after: the kernel stops none else.
+        command.args([options, "sh", "-c", "echo ready; read -r line; exit 7"]).process_group(0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&child, Signal::SIGTSTP);
+        let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{options}: {status:?}");
+        signal(&child, Signal::SIGCONT);
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{options}");
     }
 }
 
