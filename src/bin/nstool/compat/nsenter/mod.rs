@@ -13,8 +13,6 @@
 //! - a number beyond 32 bits is refused, not cut;
 //! - what newer releases know is understood too: `--env`, `--join-cgroup`, `--keep-caps`, `--net-socket`,
 //!   `--user-parent`, `follow`, `--target PID:INODE`. Abbreviations mean what they mean in 2.38.1.
-//!
-//! And not: descriptors 0 to 2 that are closed are /dev/null for the program, and SIGPIPE has its default effect.
 
 mod options;
 

@@ -15,8 +15,6 @@
 //! - what newer releases know is understood too: `--forward-signals`, `--load-interp`, `--map-subids`,
 //!   `--mount-binfmt`, `--owner`, and maps as `INNER:OUTER:COUNT`, `subids` and `all`, which add up. Abbreviations mean
 //!   what they mean in 2.38.1.
-//!
-//! And not: descriptors 0 to 2 that are closed are /dev/null for the program, and SIGPIPE has its default effect.
 
 mod options;
 
