@@ -7,9 +7,9 @@ use nstool::create::idmap::{IdRange, MapSpec};
 use nstool::create::{Ids, Propagation, Request, Root, TargetPath};
 use nstool::{NamespaceKind, printable};
 
-use super::super::Refused;
 use super::super::command::{Command, number};
 use super::super::getopt::{Options, Spec, Value, spec};
+use super::super::{Refused, decimal};
 use crate::commands::unshare::values::{self, DeathSignal, Owner};
 
 static OPTIONS: [Spec; 34] = [
@@ -189,7 +189,7 @@ impl Asked {
             "root" => request.root = Some(Root { dir: c_string(given), pivot: false }),
             "wd" => request.directory = Some(c_string(given)),
             "monotonic" | "boottime" => {
-                let seconds = text.trim_start().parse().map_err(|_| bad(&format!("{name} offset")))?;
+                let seconds = decimal(&text, &format!("failed to parse {name} offset: '{shown}'"))?;
                 let place =
                     if name == "monotonic" { &mut request.monotonic_seconds } else { &mut request.boottime_seconds };
                 *place = Some(seconds);
