@@ -273,11 +273,6 @@ fn do_outside(step: &Prepared, helped: Pid) -> io::Result<bool> {
 }
 
 fn bind(kind: NamespaceKind, of: Pid, file: &Path) -> io::Result<()> {
-    // Of pid and time, it is our children's that is new.
-    let link = match kind {
-        NamespaceKind::Pid | NamespaceKind::Time => NamespaceLink::ForChildren(kind),
-        kind => NamespaceLink::Own(kind),
-    };
-    let source = format!("/proc/{of}/ns/{}", link.file_name());
+    let source = format!("/proc/{of}/ns/{}", NamespaceLink::to_unshared(kind).file_name());
     Ok(rustix::mount::mount(source, file, c"", MountFlags::BIND, None)?)
 }
