@@ -89,15 +89,18 @@ fn unshare_is_deaf_to_term_and_int_unless_it_forwards_them() {
         let mut command = tool("unshare");
         command.args(forwards.then_some("--forward-signals")).args(["-f", "sh", "-c", script]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Waiting would close it.
+        let stdin = child.stdin.take();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         signal(&child, Signal::SIGTERM);
         if !forwards {
             signal(&child, Signal::SIGINT);
-            // At its end the command goes by itself.
-            drop(child.stdin.take());
         }
+        // At its end the command goes by itself, so only where it is not told to.
+        let stdin = stdin.filter(|_| forwards);
         assert_eq!(child.wait().unwrap().code(), Some(status));
+        drop(stdin);
     }
 }
 
