@@ -246,6 +246,19 @@ fn no_group_is_to_be_dropped_where_there_is_none() {
 }
 
 #[test]
+fn trouble_of_our_own_is_told_with_its_cause() {
+    need_root!();
+    for (name, options) in [("unshare", "-f".to_owned()), ("nsenter", format!("-t {} -p", own_pid()))] {
+        let script = format!("ulimit -n 8; exec -a {name} {} {options} true", env!("CARGO_BIN_EXE_nstool"));
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]);
+        let (_, said, status) = output(command);
+        assert!(said.starts_with(&format!("{name}: cannot ")) && said.ends_with(": Too many open files\n"), "{said}");
+        assert_eq!(status.code(), Some(1));
+    }
+}
+
+#[test]
 fn versions_and_help_say_whose_they_are() {
     for name in ["nsenter", "unshare"] {
         let asked = |option: &str| {

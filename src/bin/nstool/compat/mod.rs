@@ -102,10 +102,21 @@ fn decimal<T: FromStr<Err = ParseIntError>>(text: &str, message: &str) -> Result
     })
 }
 
+impl From<&nstool::Error> for Refused {
+    /// Takes the library's words, where the tool has none of its own, and the cause.
+    fn from(error: &nstool::Error) -> Self {
+        match errno_of(error) {
+            Some(errno) => Self::system(error, errno),
+            None => Self::Message(error.to_string()),
+        }
+    }
+}
+
 /// Returns the errno that caused an error.
 fn errno_of(error: &nstool::Error) -> Option<i32> {
     use std::error::Error as _;
-    error.source()?.downcast_ref::<io::Error>()?.raw_os_error()
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error)
 }
 
 /// Returns the errno's text as strerror(3) has it.

@@ -280,7 +280,7 @@ fn map(ids: &mut Ids, text: &str) -> Result<(), Refused> {
             return Err(Refused::Message(format!("mapping '{shown}' contains only {} elements", fields.len())));
         }
     }
-    let spec = text.parse().map_err(|error: nstool::Error| Refused::Message(error.to_string()))?;
+    let spec = text.parse().map_err(|error: nstool::Error| Refused::from(&error))?;
     if older {
         ids.specs.clear();
     }
@@ -304,7 +304,7 @@ fn make_room(ids: &mut Ids) {
 }
 
 fn target(path: &[u8]) -> Result<TargetPath, Refused> {
-    TargetPath::new(path).map_err(|error| Refused::Message(error.to_string()))
+    TargetPath::new(path).map_err(|error| Refused::from(&error))
 }
 
 /// A word of a command line holds no NUL.
