@@ -1,7 +1,7 @@
 //! `lsns`: namespaces as util-linux lists them.
 //!
 //! Only namespaces with processes are listed, and in a tree of owners or parents their ancestors. A locale with UTF-8 is
-//! taken at its name, be it installed or not.
+//! taken at its name, be it installed or not; a reader that goes away is no failure.
 
 mod columns;
 mod options;
