@@ -100,8 +100,8 @@ pub(crate) fn be_told_of_parents_death(supervisor: &Supervisor, signal: Signal) 
 
 /// The last steps of a child: unless it inherits all, no descriptor but 0 to 2 and those in `keep` (ascending) for the
 /// program; the signals as we found them, but SIGPIPE with its default effect unless it inherits; then the program.
-/// Returns only if it could not be executed; then all descriptors are still there. Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look
-/// into files safely.
+/// Returns only if it could not be executed; then all descriptors are still there. Allocates nothing. `proc` is a
+/// descriptor of `/proc`, for kernels before 5.11 and to look into files safely.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
@@ -111,7 +111,7 @@ pub(crate) fn become_program(
     if program.inherits() {
         // All of ours are close-on-exec from their first moment, but for those with which the standard library filled
         // the places of standard streams.
-        startup::standard_were_closed().for_each(process::close_on_exec);
+        startup::fillers().for_each(process::close_on_exec);
     } else {
         process::close_all_but(keep, Closing::OnExec, proc);
     }

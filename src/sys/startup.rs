@@ -1,7 +1,7 @@
 //! What we were started with. Before main() the standard library opens /dev/null in the place of closed standard streams,
 //! after which nobody can tell; so this looks earlier.
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which of descriptors 0 to 2 were closed.
@@ -14,8 +14,18 @@ pub fn stdout_was_closed() -> bool {
     standard_were_closed().any(|fd| fd == libc::STDOUT_FILENO)
 }
 
+/// Returns those of descriptors 0 to 2 in whose places the standard library put /dev/null, unless something else was put
+/// there since.
+pub(crate) fn fillers() -> impl Iterator<Item = RawFd> {
+    standard_were_closed().filter(|fd| {
+        // SAFETY: nobody closes them, and one that is not open would only be refused.
+        let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+        rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3))
+    })
+}
+
 /// Returns which of descriptors 0 to 2 the program was started without.
-pub(crate) fn standard_were_closed() -> impl Iterator<Item = RawFd> {
+fn standard_were_closed() -> impl Iterator<Item = RawFd> {
     (0..).zip(&CLOSED).filter(|(_, closed)| closed.load(Ordering::Relaxed)).map(|(fd, _)| fd)
 }
 
