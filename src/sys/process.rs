@@ -168,6 +168,7 @@ pub(crate) fn keep_on_exec(fd: RawFd) {
 }
 
 /// Tells whether a signal is ignored.
+#[cfg(feature = "cli")]
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one, into memory that is big enough; zeroed, that is

@@ -1,5 +1,6 @@
 //! What we were started with. Before main() the standard library opens /dev/null in the place of closed standard streams,
-//! after which nobody can tell; so this looks earlier.
+//! after which nobody can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
+//! the main() of others, so there all counts as open, and no signal as ignored.
 
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Tells whether the program was started without a stdout, so that what is written there is lost.
+#[cfg(feature = "cli")]
 pub fn stdout_was_closed() -> bool {
     standard_were_closed().any(|fd| fd == libc::STDOUT_FILENO)
 }
@@ -35,6 +37,7 @@ pub(crate) fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
 }
 
+#[cfg(feature = "cli")]
 extern "C" fn look() {
     for (fd, closed) in (0..).zip(&CLOSED) {
         closed.store(!super::process::is_open(fd), Ordering::Relaxed);
@@ -44,6 +47,7 @@ extern "C" fn look() {
 
 // SAFETY: the section holds functions of just this type, which the C library calls one after the other before main(), on
 // the one thread there is; this one needs nothing that main() would set up: it makes system calls and stores flags.
+#[cfg(feature = "cli")]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
