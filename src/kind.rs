@@ -195,6 +195,14 @@ impl NamespaceLink {
         Self::ForChildren(Time),
     ];
 
+    /// Returns the link to what unshare(2) made: of pid and time that is for sure where the children are, not the task.
+    pub(crate) const fn to_unshared(kind: NamespaceKind) -> Self {
+        match kind {
+            Pid | Time => Self::ForChildren(kind),
+            kind => Self::Own(kind),
+        }
+    }
+
     /// Returns the kind of namespace the link leads to.
     pub const fn kind(self) -> NamespaceKind {
         match self {

@@ -117,7 +117,8 @@ fn forked(
         return Err(stop);
     }
     gatekeeper.open();
-    let outcome = supervisor.wait(&child, Some(reports), None, &mut Signals { forward: request.forward_signals });
+    let mut signals = Signals { forward: request.forward_signals, to_init: request.kinds.contains(NamespaceKind::Pid) };
+    let outcome = supervisor.wait(&child, Some(reports), None, &mut signals);
     supervisor.release();
     match outcome.map_err(|error| Error::system("cannot wait for the child", error))? {
         Ok(ending) => Ok(ending),
@@ -164,6 +165,8 @@ fn go_on(
 /// What becomes of signals to us while the command runs.
 struct Signals {
     forward: bool,
+    /// Whether the child is the init of a pid namespace.
+    to_init: bool,
 }
 
 impl Companion for Signals {
@@ -174,8 +177,10 @@ impl Companion for Signals {
     fn take(&mut self, signal: i32) -> bool {
         match signal {
             libc::SIGINT | libc::SIGTERM => !self.forward,
-            // The child stops and goes on, and we with it.
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGCONT => false,
+            // The child stops and goes on, and we with it. But an init does not stop by what it has no handler for
+            // (pid_namespaces(7)), and whoever typed Ctrl-Z wants the shell back.
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if !self.to_init => false,
+            libc::SIGCONT => false,
             // The others do to us what they would have done, and a child to be killed is killed by our end.
             signal => {
                 process::let_through(signal);
@@ -268,11 +273,6 @@ fn do_outside(step: &Prepared, helped: Pid) -> io::Result<bool> {
 }
 
 fn bind(kind: NamespaceKind, of: Pid, file: &Path) -> io::Result<()> {
-    // Of pid and time, it is our children's that is new.
-    let link = match kind {
-        NamespaceKind::Pid | NamespaceKind::Time => NamespaceLink::ForChildren(kind),
-        kind => NamespaceLink::Own(kind),
-    };
-    let source = format!("/proc/{of}/ns/{}", link.file_name());
+    let source = format!("/proc/{of}/ns/{}", NamespaceLink::to_unshared(kind).file_name());
     Ok(rustix::mount::mount(source, file, c"", MountFlags::BIND, None)?)
 }

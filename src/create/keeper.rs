@@ -149,12 +149,7 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
 
 impl Place {
     fn new(step: usize, of: Pid, kind: NamespaceKind, file: &Path) -> io::Result<Self> {
-        // Of pid and time, what the child's own children are in: there it is for sure.
-        let link = match kind {
-            NamespaceKind::Pid | NamespaceKind::Time => NamespaceLink::ForChildren(kind),
-            kind => NamespaceLink::Own(kind),
-        };
-        let namespace = format!("/proc/{of}/ns/{}", link.file_name());
+        let namespace = format!("/proc/{of}/ns/{}", NamespaceLink::to_unshared(kind).file_name());
         let directory = match file.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),

@@ -11,6 +11,7 @@ use super::supervise::Supervisor;
 use crate::id::Pid;
 use crate::sys::pidfd;
 use crate::sys::process::{self, Closing, Fork};
+use crate::sys::startup;
 
 /// A child of ours that was not reaped yet, so that its number is its own.
 #[derive(Debug)]
@@ -98,17 +99,20 @@ pub(crate) fn be_told_of_parents_death(supervisor: &Supervisor, signal: Signal) 
 }
 
 /// The last steps of a child: unless it inherits all, no descriptor but 0 to 2 and those in `keep` (ascending) for the
-/// program; the signals as we found them; then the program. Returns only if it could not be executed; then all
-/// descriptors are still there. Allocates nothing. `proc` is a descriptor of `/proc`, for kernels before 5.11 and to look
-/// into files safely.
+/// program; the signals as we found them, but SIGPIPE with its default effect unless it inherits; then the program.
+/// Returns only if it could not be executed; then all descriptors are still there. Allocates nothing. `proc` is a
+/// descriptor of `/proc`, for kernels before 5.11 and to look into files safely.
 pub(crate) fn become_program(
     program: &mut Program,
     keep: &[RawFd],
     proc: Option<BorrowedFd<'_>>,
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
-    // All of ours are close-on-exec from their first moment.
-    if !program.inherits() {
+    if program.inherits() {
+        // All of ours are close-on-exec from their first moment, but for those with which the standard library filled
+        // the places of standard streams.
+        startup::fillers().for_each(process::close_on_exec);
+    } else {
         process::close_all_but(keep, Closing::OnExec, proc);
     }
     for &fd in keep {
@@ -118,6 +122,8 @@ pub(crate) fn become_program(
         supervisor.release();
     }
     // Rust programs ignore SIGPIPE, and what is ignored stays so across execve(2).
-    process::default_action(libc::SIGPIPE);
+    if !(program.inherits() && startup::sigpipe_was_ignored()) {
+        process::default_action(libc::SIGPIPE);
+    }
     program.execute(proc)
 }

@@ -72,7 +72,8 @@ impl Program {
     }
 
     /// Leaves open to the program every descriptor that was left open for us, as a shell would. Without this it gets 0 to
-    /// 2 and those it is to keep.
+    /// 2 and those it is to keep. With the feature `cli`, which sees how we were started, it also finds those of 0 to 2
+    /// closed that were, and SIGPIPE ignored if it was.
     #[must_use]
     pub fn inheriting(mut self) -> Self {
         self.inherits = true;

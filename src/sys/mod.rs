@@ -16,7 +16,6 @@ pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod socket;
-#[cfg(feature = "cli")]
 pub(crate) mod startup;
 pub(crate) mod statmount;
 

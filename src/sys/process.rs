@@ -98,10 +98,9 @@ fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_
         }
         match closing {
             // SAFETY: the caller uses none of them any more (see `Closing::Now`).
-            Closing::Now => unsafe { libc::close(fd) },
-            // SAFETY: the request takes an integer; a number that is not open is refused.
-            Closing::OnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
-        };
+            Closing::Now => drop(unsafe { libc::close(fd) }),
+            Closing::OnExec => close_on_exec(fd),
+        }
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if let Some(Ok(list)) = proc.map(|proc| rustix::fs::openat(proc, c"self/fd", flags, Mode::empty())) {
@@ -156,10 +155,29 @@ pub(crate) fn set_limit(resource: u32, soft: Option<u64>, hard: Option<u64>) -> 
     check(unsafe { libc::setrlimit64(resource as _, &raw const limit) }).map(drop)
 }
 
+/// Lets a descriptor close at execve(2); a number that is not open is refused.
+pub(crate) fn close_on_exec(fd: RawFd) {
+    // SAFETY: the request takes an integer.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
 /// Lets a descriptor stay open across execve(2).
 pub(crate) fn keep_on_exec(fd: RawFd) {
     // SAFETY: the request takes an integer; a number that is not open is refused.
     unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+}
+
+/// Tells whether a signal is ignored.
+#[cfg(feature = "cli")]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one, into memory that is big enough; zeroed, that is
+    // a valid one even if the call fails.
+    let found = unsafe {
+        libc::sigaction(signal, std::ptr::null(), found.as_mut_ptr());
+        found.assume_init()
+    };
+    found.sa_sigaction == libc::SIG_IGN
 }
 
 /// A set of signals, as the kernel keeps it for a process.

@@ -1,23 +1,53 @@
 //! What we were started with. Before main() the standard library opens /dev/null in the place of closed standard streams,
-//! after which nobody can tell; so this looks earlier.
+//! after which nobody can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
+//! the main() of others, so there all counts as open, and no signal as ignored.
 
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Which of descriptors 0 to 2 were closed.
+static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Tells whether the program was started without a stdout, so that what is written there is lost.
+#[cfg(feature = "cli")]
 pub fn stdout_was_closed() -> bool {
-    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+    standard_were_closed().any(|fd| fd == libc::STDOUT_FILENO)
 }
 
+/// Returns those of descriptors 0 to 2 in whose places the standard library put /dev/null, unless something else was put
+/// there since.
+pub(crate) fn fillers() -> impl Iterator<Item = RawFd> {
+    standard_were_closed().filter(|fd| {
+        // SAFETY: nobody closes them, and one that is not open would only be refused.
+        let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+        rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3))
+    })
+}
+
+/// Returns which of descriptors 0 to 2 the program was started without.
+fn standard_were_closed() -> impl Iterator<Item = RawFd> {
+    (0..).zip(&CLOSED).filter(|(_, closed)| closed.load(Ordering::Relaxed)).map(|(fd, _)| fd)
+}
+
+/// Tells whether the program was started with SIGPIPE ignored, which systemd does with its services, say. Later it always
+/// is: the standard library sees to that.
+pub(crate) fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+#[cfg(feature = "cli")]
 extern "C" fn look() {
-    // SAFETY: the call takes two integers, and changes nothing.
-    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
-    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+    for (fd, closed) in (0..).zip(&CLOSED) {
+        closed.store(!super::process::is_open(fd), Ordering::Relaxed);
+    }
+    SIGPIPE_IGNORED.store(super::process::is_ignored(libc::SIGPIPE), Ordering::Relaxed);
 }
 
 // SAFETY: the section holds functions of just this type, which the C library calls one after the other before main(), on
-// the one thread there is; this one needs nothing that main() would set up: it makes one system call and stores a flag.
+// the one thread there is; this one needs nothing that main() would set up: it makes system calls and stores flags.
+#[cfg(feature = "cli")]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;

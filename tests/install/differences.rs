@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::common::{self, Helper, Public};
@@ -88,15 +89,38 @@ fn unshare_is_deaf_to_term_and_int_unless_it_forwards_them() {
         let mut command = tool("unshare");
         command.args(forwards.then_some("--forward-signals")).args(["-f", "sh", "-c", script]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Waiting would close it.
+        let stdin = child.stdin.take();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         signal(&child, Signal::SIGTERM);
         if !forwards {
             signal(&child, Signal::SIGINT);
-            // At its end the command goes by itself.
-            drop(child.stdin.take());
         }
+        // At its end the command goes by itself, so only where it is not told to.
+        let stdin = stdin.filter(|_| forwards);
         assert_eq!(child.wait().unwrap().code(), Some(status));
+        drop(stdin);
+    }
+}
+
+#[test]
+fn unshare_stops_as_it_is_told_though_an_init_does_not_and_goes_on() {
+    need_root!();
+    for options in ["-f", "-fp"] {
+        let mut command = tool("unshare");
+        // In a group of its own, which somebody outside looks after: the kernel stops none else.
+        command.args([options, "sh", "-c", "echo ready; read -r line; exit 7"]).process_group(0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&child, Signal::SIGTSTP);
+        let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{options}: {status:?}");
+        signal(&child, Signal::SIGCONT);
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{options}");
     }
 }
 
@@ -219,6 +243,19 @@ fn no_group_is_to_be_dropped_where_there_is_none() {
     command.args(["nsenter", "-t", &target.pid().to_string(), "-U", "id", "-u"]);
     let (said, trouble, _) = output(command);
     assert_eq!(said, "0\n", "{trouble}");
+}
+
+#[test]
+fn trouble_of_our_own_is_told_with_its_cause() {
+    need_root!();
+    for (name, options) in [("unshare", "-f".to_owned()), ("nsenter", format!("-t {} -p", own_pid()))] {
+        let script = format!("ulimit -n 8; exec -a {name} {} {options} true", env!("CARGO_BIN_EXE_nstool"));
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]);
+        let (_, said, status) = output(command);
+        assert!(said.starts_with(&format!("{name}: cannot ")) && said.ends_with(": Too many open files\n"), "{said}");
+        assert_eq!(status.code(), Some(1));
+    }
 }
 
 #[test]

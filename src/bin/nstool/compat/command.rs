@@ -32,7 +32,7 @@ impl Command {
         } else {
             Program::new(&self.words, &environment)
         };
-        program.map(Program::inheriting).map_err(|error| Refused::Message(error.to_string()))
+        program.map(Program::inheriting).map_err(|error| Refused::from(&error))
     }
 
     /// Says why it could not be executed.

@@ -12,9 +12,11 @@ mod unshare;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use nstool::printable;
 
@@ -67,8 +69,12 @@ impl Refused {
             Self::Message(message) => fail(tool, message),
             Self::Silent => ExitCode::FAILURE,
             Self::Said(text) => match crate::render::print(text) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(tool, &error.to_string()),
+                // Where there is no stdout, nobody misses it.
+                Err(error) if errno_of(&error) != Some(libc::EBADF) => {
+                    let cause = errno_of(&error).map_or_else(|| error.to_string(), error_text);
+                    fail(tool, &format!("write error: {cause}"))
+                }
+                _ => ExitCode::SUCCESS,
             },
         }
     }
@@ -86,6 +92,31 @@ fn fail(tool: &str, message: &str) -> ExitCode {
     // If nobody can read it, there is nobody to tell.
     let _ = writeln!(io::stderr(), "{tool}: {message}");
     ExitCode::FAILURE
+}
+
+/// Reads a number as strtol(3) does, behind blanks; `message` says that it is none, or is too big.
+fn decimal<T: FromStr<Err = ParseIntError>>(text: &str, message: &str) -> Result<T, Refused> {
+    text.trim_ascii_start().parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Refused::system(message, libc::ERANGE),
+        _ => Refused::Message(message.to_owned()),
+    })
+}
+
+impl From<&nstool::Error> for Refused {
+    /// Takes the library's words, where the tool has none of its own, and the cause.
+    fn from(error: &nstool::Error) -> Self {
+        match errno_of(error) {
+            Some(errno) => Self::system(error, errno),
+            None => Self::Message(error.to_string()),
+        }
+    }
+}
+
+/// Returns the errno that caused an error.
+fn errno_of(error: &nstool::Error) -> Option<i32> {
+    use std::error::Error as _;
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error)
 }
 
 /// Returns the errno's text as strerror(3) has it.

@@ -50,8 +50,8 @@ impl FromStr for DeathSignal {
     }
 }
 
-/// The signals of signal(7), but for real-time ones.
-const SIGNALS: [(&str, i32); 31] = [
+/// The signals of signal(7), but for real-time ones; those with several names have the common one first.
+const SIGNALS: [(&str, i32); 34] = [
     ("HUP", libc::SIGHUP),
     ("INT", libc::SIGINT),
     ("QUIT", libc::SIGQUIT),
@@ -83,6 +83,9 @@ const SIGNALS: [(&str, i32); 31] = [
     ("IO", libc::SIGIO),
     ("PWR", libc::SIGPWR),
     ("SYS", libc::SIGSYS),
+    ("IOT", libc::SIGIOT),
+    ("CLD", libc::SIGCHLD),
+    ("POLL", libc::SIGPOLL),
 ];
 
 /// A user by number or name.

@@ -1,6 +1,7 @@
 //! `lsns`: namespaces as util-linux lists them.
 //!
-//! Only namespaces with processes are listed, and in a tree of owners or parents their ancestors.
+//! Only namespaces with processes are listed, and in a tree of owners or parents their ancestors. A locale with UTF-8 is
+//! taken at its name, be it installed or not; a reader that goes away is no failure.
 
 mod columns;
 mod options;
@@ -30,7 +31,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 fn list(asked: &Asked) -> Result<String, Refused> {
     let columns = asked.columns()?;
-    let snapshot = Snapshot::capture(&asked.scope(&columns)).map_err(|error| Refused::Message(error.to_string()))?;
+    let snapshot = Snapshot::capture(&asked.scope(&columns)).map_err(|error| Refused::from(&error))?;
     let rows = match asked.namespace {
         Some(inode) => processes(&snapshot, asked, inode)?,
         None => namespaces(&snapshot, asked),

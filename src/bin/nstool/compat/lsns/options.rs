@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use nstool::discover::{Commands, Scope};
 use nstool::{KindSet, NamespaceKind, Pid, printable};
 
-use super::super::Refused;
 use super::super::getopt::{Options, Spec, Value, spec};
+use super::super::{Refused, decimal};
 use super::columns::{COLUMNS, Column, chosen};
 
 static OPTIONS: [Spec; 13] = [
@@ -96,10 +96,7 @@ impl Asked {
                 "nowrap" => asked.no_wrap = true,
                 "output" => asked.columns = Some(text.into_owned()),
                 "output-all" => asked.all_columns = true,
-                "task" => {
-                    asked.task =
-                        Some(text.parse().map_err(|_| Refused::Message(format!("invalid PID argument: '{shown}'")))?);
-                }
+                "task" => asked.task = Some(decimal(&text, &format!("invalid PID argument: '{shown}'"))?),
                 "type" => {
                     let kind =
                         text.parse().map_err(|_| Refused::Message(format!("unknown namespace type: {shown}")))?;
@@ -121,9 +118,8 @@ impl Asked {
             if asked.task.is_some_and(|task| task != 0) {
                 return Err(Refused::Message("--task is mutually exclusive with <namespace>".to_owned()));
             }
-            let inode = word.to_str().and_then(|word| word.parse().ok());
-            let refused = || Refused::Message(format!("invalid namespace argument: '{}'", printable(word.as_bytes())));
-            asked.namespace = Some(inode.ok_or_else(refused)?);
+            let message = format!("invalid namespace argument: '{}'", printable(word.as_bytes()));
+            asked.namespace = Some(decimal(&word.to_string_lossy(), &message)?);
         }
         Ok(asked)
     }

@@ -13,8 +13,6 @@
 //! - a number beyond 32 bits is refused, not cut;
 //! - what newer releases know is understood too: `--env`, `--join-cgroup`, `--keep-caps`, `--net-socket`,
 //!   `--user-parent`, `follow`, `--target PID:INODE`. Abbreviations mean what they mean in 2.38.1.
-//!
-//! And not: descriptors 0 to 2 that are closed are /dev/null for the program, and SIGPIPE has its default effect.
 
 mod options;
 
@@ -87,7 +85,7 @@ fn unprepared(asked: &Asked, error: &Error) -> Refused {
             return change_directory(name, libc::ENOTDIR);
         }
     }
-    Refused::Message(error.to_string())
+    Refused::from(error)
 }
 
 fn reassociate(kind: NamespaceKind, errno: i32) -> Refused {
@@ -111,7 +109,7 @@ fn closed(place: &Place, name: &str) -> Refused {
 
 fn in_its_words(asked: &Asked, failed: &Failed) -> Refused {
     let errno = failed.errno;
-    let Some(step) = &failed.step else { return Refused::Message(failed.error.to_string()) };
+    let Some(step) = &failed.step else { return Refused::from(&failed.error) };
     match (step.action, step.namespace) {
         ("join", Some((kind, _))) => reassociate(kind, errno),
         ("chroot", _) if errno == libc::EACCES => closed(&asked.request.root, "root"),

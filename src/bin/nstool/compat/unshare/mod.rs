@@ -4,7 +4,7 @@
 //! number finds them there. A step's failure is worded here as unshare words it.
 //!
 //! What differs, on purpose:
-//! - `--kill-child` kills the child after `--setuid` too;
+//! - `--kill-child` kills the child after `--setuid` too, but knows no real-time signals;
 //! - a child killed by SIGKILL is reported as such;
 //! - `--setgroups deny` goes with a map of our own group, and with `--map-auto`;
 //! - a namespace is kept at its file together with a new user namespace too;
@@ -15,8 +15,6 @@
 //! - what newer releases know is understood too: `--forward-signals`, `--load-interp`, `--map-subids`,
 //!   `--mount-binfmt`, `--owner`, and maps as `INNER:OUTER:COUNT`, `subids` and `all`, which add up. Abbreviations mean
 //!   what they mean in 2.38.1.
-//!
-//! And not: descriptors 0 to 2 that are closed are /dev/null for the program, and SIGPIPE has its default effect.
 
 mod options;
 
@@ -42,7 +40,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         return refused.answer(NAME);
     }
     let planned = Facts::gather(request).and_then(|facts| Plan::new(request, &facts));
-    let prepared = planned.map_err(|error| Refused::Message(error.to_string()));
+    let prepared = planned.map_err(|error| Refused::from(&error));
     let (plan, program) = match prepared.and_then(|plan| Ok((plan, asked.command.program()?))) {
         Ok(prepared) => prepared,
         Err(refused) => return refused.answer(NAME),
@@ -57,7 +55,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn in_its_words(asked: &Asked, stop: &Stop) -> Refused {
-    let Some((action, errno)) = stop.failed.as_deref() else { return Refused::Message(stop.error.to_string()) };
+    let Some((action, errno)) = stop.failed.as_deref() else { return Refused::from(&stop.error) };
     let errno = *errno;
     // A program that was called has said why.
     if errno == 0 {

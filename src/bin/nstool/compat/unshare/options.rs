@@ -7,9 +7,9 @@ use nstool::create::idmap::{IdRange, MapSpec};
 use nstool::create::{Ids, Propagation, Request, Root, TargetPath};
 use nstool::{NamespaceKind, printable};
 
-use super::super::Refused;
 use super::super::command::{Command, number};
 use super::super::getopt::{Options, Spec, Value, spec};
+use super::super::{Refused, decimal};
 use crate::commands::unshare::values::{self, DeathSignal, Owner};
 
 static OPTIONS: [Spec; 34] = [
@@ -189,7 +189,7 @@ impl Asked {
             "root" => request.root = Some(Root { dir: c_string(given), pivot: false }),
             "wd" => request.directory = Some(c_string(given)),
             "monotonic" | "boottime" => {
-                let seconds = text.trim_start().parse().map_err(|_| bad(&format!("{name} offset")))?;
+                let seconds = decimal(&text, &format!("failed to parse {name} offset: '{shown}'"))?;
                 let place =
                     if name == "monotonic" { &mut request.monotonic_seconds } else { &mut request.boottime_seconds };
                 *place = Some(seconds);
@@ -280,7 +280,7 @@ fn map(ids: &mut Ids, text: &str) -> Result<(), Refused> {
             return Err(Refused::Message(format!("mapping '{shown}' contains only {} elements", fields.len())));
         }
     }
-    let spec = text.parse().map_err(|error: nstool::Error| Refused::Message(error.to_string()))?;
+    let spec = text.parse().map_err(|error: nstool::Error| Refused::from(&error))?;
     if older {
         ids.specs.clear();
     }
@@ -304,7 +304,7 @@ fn make_room(ids: &mut Ids) {
 }
 
 fn target(path: &[u8]) -> Result<TargetPath, Refused> {
-    TargetPath::new(path).map_err(|error| Refused::Message(error.to_string()))
+    TargetPath::new(path).map_err(|error| Refused::from(&error))
 }
 
 /// A word of a command line holds no NUL.
