@@ -185,15 +185,16 @@ fn numbers_of_an_outer_proc_are_said_to_be_its_own() {
 fn a_zombie_is_marked_as_one() {
     need_root!();
     need!("unshare");
-    // The shell becomes a sleep, which asks for no child's end.
-    let holder = Helper::shell(&["unshare", "-pf", "--kill-child"], "sleep 0 & echo; exec sleep 1000");
+    // The shell becomes a sleep, which asks for no child's end; a shell might, so the child waits for that.
+    let script = "(until grep -q sleep /proc/1/comm; do sleep 0.02; done) & echo; exec sleep 1000";
+    let holder = Helper::shell(&["unshare", "-pf", "--mount-proc", "--kill-child"], script);
     let init = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.pid())).unwrap();
     let pid_namespace = inode_of(init.trim().parse().unwrap(), "pid").to_string();
     let text = common::eventually(|| {
         let text = table(&[&pid_namespace, "-l", "-n"]);
         text.contains("<defunct>").then_some(text)
     });
-    assert!(text.lines().any(|line| line.ends_with("sleep <defunct>")), "{text}");
+    assert!(text.lines().any(|line| line.ends_with("sh <defunct>")), "{text}");
     assert!(text.lines().any(|line| line.ends_with("sleep 1000")), "{text}");
 }
 
