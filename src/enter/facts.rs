@@ -166,6 +166,7 @@ pub(crate) struct Facts {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) way: Way,
     pub(crate) effective_uid: u32,
+    pub(crate) effective_gid: u32,
     /// Our supplementary groups, but for the effective one.
     pub(crate) groups: Vec<u32>,
     /// Our effective capabilities.
@@ -176,6 +177,8 @@ pub(crate) struct Facts {
     /// The target's effective ids, in terms of our user namespace.
     pub(crate) target_uid: Option<u32>,
     pub(crate) target_gid: Option<u32>,
+    /// Its supplementary groups, but for the effective one.
+    pub(crate) target_groups: Vec<u32>,
     pub(crate) cgroups: Vec<CgroupFact>,
     pub(crate) confinement: Option<Confinement>,
     pub(crate) command: Presence,

@@ -91,12 +91,14 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         candidates,
         way,
         effective_uid: rustix::process::geteuid().as_raw(),
+        effective_gid: rustix::process::getegid().as_raw(),
         groups: groups(),
         capabilities: rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits()),
         threads: threads(),
         maps: None,
         target_uid: None,
         target_gid: None,
+        target_groups: Vec::new(),
         cgroups: Vec::new(),
         confinement: None,
         command: Presence::Possible,
@@ -333,6 +335,8 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
     let status = Status::new(&text);
     facts.target_uid = status.uids().map(|uids| uids[1]);
     facts.target_gid = status.gids().map(|gids| gids[1]);
+    facts.target_groups = status.groups().unwrap_or_default();
+    facts.target_groups.retain(|group| Some(*group) != facts.target_gid);
     let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
     let wanted = !request.literal || follow;
     if wanted && matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
@@ -403,10 +407,7 @@ fn open_places(request: &Request, facts: &Facts, pinned: &mut Pinned) -> Result<
     let mnt = facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours);
     let process = pinned.process.as_ref();
     let of_target = |name: &str, what: &str| match process {
-        Some(process) => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY;
-            process.open_file(name, flags).map(Some).map_err(|error| process.cannot(what, error))
-        }
+        Some(process) => process.directory(name).map(Some).map_err(|error| process.cannot(what, error)),
         None => Ok(None),
     };
     pinned.root = match &request.root {

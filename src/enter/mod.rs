@@ -23,6 +23,7 @@
 mod apply;
 mod cgroups;
 mod confinement;
+mod credentials;
 mod environment;
 mod facts;
 mod files;

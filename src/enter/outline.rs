@@ -72,6 +72,9 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
         Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
         Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
+        Step::SetGroups(groups) => {
+            plain("groups", groups.iter().map(|group| group.as_raw().to_string()).collect::<Vec<_>>().join(", "))
+        }
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),
         Step::KeepCapabilities => plain("keep-caps", String::new()),

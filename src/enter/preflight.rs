@@ -37,7 +37,9 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
             Step::ChangeRoot | Step::ChangeRootOnly => {
                 may(facts, capability::SYS_CHROOT, "change the root directory", "CAP_SYS_CHROOT")?
             }
-            Step::DropGroups { .. } | Step::SetGid(_) => may(facts, capability::SETGID, "change groups", "CAP_SETGID")?,
+            Step::DropGroups { .. } | Step::SetGroups(_) | Step::SetGid(_) => {
+                may(facts, capability::SETGID, "change groups", "CAP_SETGID")?
+            }
             Step::SetUid { uid, .. } if *uid != facts.effective_uid => {
                 may(facts, capability::SETUID, "change the user id", "CAP_SETUID")?;
             }

@@ -48,6 +48,8 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
                 .with_hint(format!("the policy of {module} forbids the change, or lacks the label"))
         }
         Step::DropGroups { .. } => groups(errno, cause),
+        Step::SetGroups(_) => Error::system("cannot take over the target's supplementary groups", cause)
+            .with_hint("-G takes one group and drops the others"),
         Step::SetGid(gid) => id("group", *gid, errno, cause, facts),
         Step::SetUid { uid, .. } => id("user", *uid, errno, cause, facts),
         Step::KeepCapabilities => Error::system("cannot keep the capabilities of the user namespace", cause),
@@ -231,6 +233,7 @@ mod tests {
             (cgroup.clone(), libc::ENODEV, "control group /sys/fs/cgroup/a\\x1b"),
             (cgroup.clone(), libc::EBUSY, "hands controllers to groups below"),
             (cgroup, libc::EAGAIN, "pids.max"),
+            (Step::SetGroups(vec![rustix::process::Gid::ROOT]), libc::EPERM, "supplementary groups"),
             (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
             (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
             (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),
