@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
+use super::memory::Memory;
 use super::request::{Id, Place, Request};
 use super::{cgroups, confinement};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +42,8 @@ pub(crate) struct Pinned {
     pub(crate) directory: Option<OwnedFd>,
     /// `cgroup.procs` files, by number.
     pub(crate) cgroups: Vec<OwnedFd>,
+    /// The memory control group among them.
+    pub(crate) memory: Option<Memory>,
     /// Our own /proc: the target's is not to be trusted, and may not be there.
     pub(crate) proc: Option<Proc>,
 }
@@ -343,10 +346,10 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
         facts.maps = maps(process);
     }
     if request.cgroup || request.confined {
-        let (found, files, remarks) = cgroups::find(process)?;
-        facts.cgroups = found;
-        facts.remarks.extend(remarks);
-        pinned.cgroups = files;
+        let found = cgroups::find(process)?;
+        facts.cgroups = found.facts;
+        facts.remarks.extend(found.remarks);
+        (pinned.cgroups, pinned.memory) = (found.files, found.memory);
     }
     if request.confined || request.selinux {
         facts.confinement = Some(confinement::read(

@@ -30,6 +30,7 @@ mod files;
 mod gather;
 mod kernel;
 mod label;
+mod memory;
 mod outline;
 mod plan;
 mod preflight;
@@ -37,6 +38,7 @@ mod request;
 mod terminal;
 mod wording;
 
+pub use memory::OutOfMemory;
 pub use outline::{Outline, OutlineStep};
 pub use request::{Environment, Id, Place, Request};
 
@@ -55,6 +57,7 @@ use crate::sys::process;
 use apply::{Applied, Work};
 use facts::{Facts, Presence, Way};
 use gather::Pinned;
+use memory::Memory;
 use plan::{Step, Steps};
 
 /// A request that was planned and judged; nothing has been done yet.
@@ -74,6 +77,8 @@ pub struct Enter {
 pub enum Outcome {
     /// It ended; [`Ending::mirror`] passes that on.
     Ended(Ending),
+    /// The out-of-memory killer ended it, as its control group counts; [`Ending::mirror`] passes the end on.
+    OutOfMemory(Ending, OutOfMemory),
     /// It runs in the background, as this process.
     Started(Pid),
     /// It could not be executed.
@@ -122,8 +127,8 @@ impl Enter {
         }
         let program = program(&request, &facts, &pinned, &mut steps)?;
         if !request.literal {
-            let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-            facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
+            facts.command =
+                files::presence(root_for_paths(&request, &pinned), pinned.proc.as_ref(), program.candidates());
         }
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
@@ -198,6 +203,10 @@ impl Enter {
             None => work.run(),
         };
         match applied.map_err(|error| Error::system("cannot supervise the command", error))? {
+            Applied::Ended(ending @ Ending::Signaled(libc::SIGKILL)) => {
+                let killed = self.pinned.memory.as_ref().and_then(Memory::has_killed);
+                Ok(killed.map_or(Outcome::Ended(ending), |killed| Outcome::OutOfMemory(ending, killed)))
+            }
             Applied::Ended(ending) => Ok(Outcome::Ended(ending)),
             Applied::Started(pid) => Ok(Outcome::Started(pid)),
             Applied::Failed(failure) => Err(failed(failure, &self.steps.steps, &self.facts, &name, &candidates)),
@@ -257,7 +266,7 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
     let program = if request.command.is_empty() {
         let shells = match request.literal {
             true => vec![std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()).into_vec()],
-            false => environment::shells(passwd.as_ref(), inside),
+            false => shells(passwd.as_ref(), inside, request, pinned),
         };
         Program::login_shell(&shells, &variables)
     } else {
@@ -265,6 +274,23 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
     }?;
     let program = if request.literal { program.inheriting() } else { program };
     Ok(if inside { program.distrusting() } else { program })
+}
+
+/// Returns the shells to try, without those that are known not to be there, unless none is.
+fn shells(passwd: Option<&environment::Passwd>, inside: bool, request: &Request, pinned: &Pinned) -> Vec<Vec<u8>> {
+    let shells = environment::shells(passwd, inside);
+    let root = root_for_paths(request, pinned);
+    let is_there = |shell: &&Vec<u8>| {
+        let place = std::ffi::CString::new(shell.as_slice());
+        place.is_ok_and(|place| files::presence(root, pinned.proc.as_ref(), &[place]) != Presence::Absent)
+    };
+    let there: Vec<_> = shells.iter().filter(is_there).cloned().collect();
+    if there.is_empty() { shells } else { there }
+}
+
+/// Returns the root directory below which the command is looked up, if that is known.
+fn root_for_paths<'a>(request: &Request, pinned: &'a Pinned) -> Option<&'a OwnedFd> {
+    pinned.root.as_ref().filter(|_| request.inner_directory.is_none())
 }
 
 fn null(request: &Request) -> Result<Option<OwnedFd>> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use nstool::enter::{Enter, Environment, Id, Outcome, Outline, Place, Request};
+use nstool::enter::{Enter, Environment, Id, OutOfMemory, Outcome, Outline, Place, Request};
 use nstool::target::Target;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
 use serde_json::json;
@@ -282,6 +282,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     match enter.run()? {
         Outcome::Ended(ending) => ending.mirror(),
+        Outcome::OutOfMemory(ending, OutOfMemory { cgroup, limit_bytes, .. }) => {
+            let limit =
+                limit_bytes.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("limit {bytes} bytes"));
+            let message = format!("killed by the out-of-memory killer, as control group {cgroup} counts ({limit})");
+            report::note(&message, terminal);
+            ending.mirror()
+        }
         Outcome::Started(pid) => {
             render::print(&format!("{pid}\n"))?;
             Ok(ExitCode::SUCCESS)
