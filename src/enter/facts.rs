@@ -163,6 +163,8 @@ pub(crate) enum Presence {
 pub(crate) struct Facts {
     /// How to call the target, such as `process 4242 (nginx)`.
     pub(crate) target: String,
+    /// Whether it is a process.
+    pub(crate) has_process: bool,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) way: Way,
     pub(crate) effective_uid: u32,
@@ -187,6 +189,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Returns the words ` of TARGET` behind a namespace, where that is another thing than the namespace itself.
+    pub(crate) fn of_target(&self) -> String {
+        if self.has_process { format!(" of {}", self.target) } else { String::new() }
+    }
+
     /// Tells whether we have a capability in our own user namespace.
     pub(crate) fn has(&self, capability: u32) -> bool {
         self.capabilities & 1 << capability != 0

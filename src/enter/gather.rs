@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
 use super::memory::Memory;
 use super::request::{Id, Place, Request};
-use super::{cgroups, confinement};
+use super::{cgroups, confinement, remarks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NamespaceId;
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -77,6 +77,7 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     }
     let way = way(request, &found, own_user, &mut pinned.namespaces)?;
     let mut candidates = Vec::with_capacity(found.len());
+    let mut remarks = Vec::new();
     for namespace in found {
         let (kind, id) = (namespace.kind(), namespace.id());
         let ours = !request.literal && own_id(kind) == Some(id);
@@ -85,12 +86,13 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
         let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
         let below = !judged || is_below_ours(&namespace);
-        let dead = judged && below && has_lost_init(request, &namespace);
+        let dead = judged && below && has_lost_init(request, &namespace, &mut remarks);
         candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);
     }
     let mut facts = Facts {
         target,
+        has_process: pinned.process.is_some(),
         candidates,
         way,
         effective_uid: rustix::process::geteuid().as_raw(),
@@ -105,12 +107,13 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         cgroups: Vec::new(),
         confinement: None,
         command: Presence::Possible,
-        remarks: Vec::new(),
+        remarks,
     };
     look_at_process(request, &mut facts, &mut pinned)?;
-    let seen =
-        pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
-    facts.remarks.extend(seen.into_iter().flatten());
+    if !request.literal {
+        let seen = remarks::seen_elsewhere(request, pinned.process.as_ref(), &facts);
+        facts.remarks.extend(seen);
+    }
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {
         process.verify()?;
@@ -157,6 +160,11 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
         (request.confined, "its restrictions"),
     ];
     if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
+        if request.target.is_none() {
+            return Err(Error::new(ErrorKind::Invalid, format!("no process is named to take {what} from")).with_hint(
+                "name one first, such as `nstool enter 4242`; or give kinds a file: --net=/run/netns/blue",
+            ));
+        }
         return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {what} from {target}: it is no process"))
             .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
     }
@@ -224,7 +232,7 @@ fn to_parent(found: &mut [PinnedNamespace], target: &str) -> Result<()> {
 }
 
 /// Returns the id of our own namespace of a kind; `None` if the kernel lacks the kind.
-fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
+pub(super) fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
     let mut path = String::with_capacity(24);
     path.push_str("/proc/self/ns/");
     path.push_str(kind.name());
@@ -316,9 +324,17 @@ fn is_below_ours(namespace: &PinnedNamespace) -> bool {
 
 /// Tells whether a pid namespace is known to have had an init, and to have none now. A link in /proc is there from the
 /// birth of its init on; only what was found by its inode can have come from a pidfd, which has it earlier.
-fn has_lost_init(request: &Request, namespace: &PinnedNamespace) -> bool {
+fn has_lost_init(request: &Request, namespace: &PinnedNamespace, remarks: &mut Vec<String>) -> bool {
+    let lacks_init = nsfs::has_init(namespace.as_fd()) == Some(false);
     let by_inode = matches!(request.target, Some(Target::Namespace { .. }));
-    !by_inode && nsfs::has_init(namespace.as_fd()) == Some(false)
+    if lacks_init && by_inode {
+        remarks.push(format!(
+            "pid namespace {} has no init (PID 1 inside): if that has ended, no process can be born there; if it was \
+             never there, the command becomes it",
+            namespace.id()
+        ));
+    }
+    lacks_init && !by_inode
 }
 
 fn groups() -> Vec<u32> {
@@ -365,33 +381,6 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
         facts.remarks.extend(confinement::left_out(process, pinned.proc.as_ref(), &status));
     }
     Ok(())
-}
-
-/// Tells what the command will see of another world than the one it is in, since some kinds were chosen and not others.
-fn seen_elsewhere(request: &Request, process: &PinnedProcess, facts: &Facts) -> Vec<String> {
-    let asked = |kind| facts.candidates.iter().any(|one| one.kind == kind);
-    let joined = |kind| facts.candidates.iter().any(|one| one.kind == kind && !one.ours);
-    let rooted = request.root != Place::Unasked;
-    let mut remarks = Vec::new();
-    if joined(NamespaceKind::Pid) && !asked(NamespaceKind::Mnt) && !rooted {
-        remarks.push(
-            "/proc still shows the processes outside, since the mounts are not joined: add -m, or mount a new /proc inside"
-                .to_owned(),
-        );
-    }
-    let elsewhere = || {
-        let theirs = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
-        theirs.is_ok_and(|theirs| own_id(NamespaceKind::Pid) != Some(theirs.id()))
-    };
-    if joined(NamespaceKind::Mnt) && !asked(NamespaceKind::Pid) && elsewhere() {
-        remarks.push(
-            "/proc inside shows a pid namespace in which the command is not, so that `ps` can fail: add -p".to_owned(),
-        );
-    }
-    if request.verbose && joined(NamespaceKind::Net) && !asked(NamespaceKind::Mnt) && !rooted {
-        remarks.push("/sys still shows the network interfaces outside, since the mounts are not joined".to_owned());
-    }
-    remarks
 }
 
 fn has_file(request: &Request, kind: NamespaceKind) -> bool {

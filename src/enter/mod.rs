@@ -34,6 +34,7 @@ mod memory;
 mod outline;
 mod plan;
 mod preflight;
+mod remarks;
 mod request;
 mod terminal;
 mod wording;

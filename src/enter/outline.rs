@@ -2,11 +2,13 @@
 
 use std::ffi::CString;
 
+use crate::capability::CapabilitySet;
 use crate::exec::Program;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::printable;
 
+use super::confinement;
 use super::facts::Facts;
 use super::plan::{Order, Step, Steps};
 
@@ -66,10 +68,11 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
         Step::Fork => plain("fork", String::new()),
         Step::EnterCgroup { path, .. } => plain("cgroup", printable(path).into_owned()),
         Step::SetLimit(resource, soft, hard) => {
-            plain("limit", format!("resource {resource} to {} of {}", limit(*soft), limit(*hard)))
+            let name = confinement::resource_name(*resource);
+            plain("limit", format!("{name}: {}, at most {}", limit(*soft), limit(*hard)))
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
-        Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
+        Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set: {}", CapabilitySet(*mask))),
         Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGroups(groups) => {

@@ -104,9 +104,8 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
     steps.extend(joins(facts));
     let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
     let mnt = joined(NamespaceKind::Mnt);
-    let process = facts.target_uid.is_some();
     let root = match &request.root {
-        Place::Unasked => mnt && process && !request.literal,
+        Place::Unasked => mnt && facts.has_process && !request.literal,
         Place::OfTarget | Place::Path(_) => true,
     };
     if root {
@@ -250,6 +249,7 @@ pub(super) mod tests {
         let map = Map::parse(b"0 1000 1");
         Facts {
             target: "process 7 (test)".to_owned(),
+            has_process: true,
             candidates: candidates.collect(),
             maps: matches!(way, Way::Down(_)).then(|| Maps { uids: map.clone(), gids: map, setgroups: false }),
             way,

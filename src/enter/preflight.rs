@@ -18,7 +18,7 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
     if let Way::Outside(id) = facts.way {
         return Err(Error::new(
             ErrorKind::NotPermitted,
-            format!("cannot join user namespace {id} of {}", facts.target),
+            format!("cannot join user namespace {id}{}", facts.of_target()),
         )
         .because("it is not below our own user namespace, and user namespaces are joined downward only")
         .with_hint("run nstool in an outer user namespace; `nstool ls -T owner` shows the hierarchy"));
@@ -32,7 +32,7 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
                 if let Some(candidate) = candidate.filter(|candidate| candidate.dead) {
                     return Err(wording::dead_init(candidate.id, facts));
                 }
-                rights(facts, *kind, id.ino, *level, *order)?;
+                rights(request, facts, *kind, id.ino, *level, *order)?;
             }
             Step::ChangeRoot | Step::ChangeRootOnly => {
                 may(facts, capability::SYS_CHROOT, "change the root directory", "CAP_SYS_CHROOT")?
@@ -71,8 +71,7 @@ pub(crate) fn absent(request: &Request, target: &str) -> Error {
 }
 
 fn cannot_join(facts: &Facts, kind: NamespaceKind, ino: u64) -> Error {
-    let target = &facts.target;
-    Error::new(ErrorKind::NotPermitted, format!("cannot join {kind} namespace {ino} of {target}"))
+    Error::new(ErrorKind::NotPermitted, format!("cannot join {kind} namespace {ino}{}", facts.of_target()))
 }
 
 fn threads(facts: &Facts, kind: NamespaceKind) -> Result<()> {
@@ -96,7 +95,14 @@ fn downward(facts: &Facts, candidate: &Candidate) -> Result<()> {
 }
 
 /// setns(2): CAP_SYS_ADMIN in the owner of what is joined and in our own user namespace; for mnt CAP_SYS_CHROOT too.
-fn rights(facts: &Facts, kind: NamespaceKind, ino: u64, level: Option<usize>, order: Order) -> Result<()> {
+fn rights(
+    request: &Request,
+    facts: &Facts,
+    kind: NamespaceKind,
+    ino: u64,
+    level: Option<usize>,
+    order: Order,
+) -> Result<()> {
     let Some(level) = level else {
         let error = cannot_join(facts, kind, ino).because("it is owned by a user namespace outside our own");
         return Err(error.with_hint(format!(
@@ -128,7 +134,10 @@ fn rights(facts: &Facts, kind: NamespaceKind, ino: u64, level: Option<usize>, or
     Err(match order {
         Order::Any if level > 0 || owned_below(facts, kind) => error
             .because(format!("we lack {lacking}, which its owner, another user namespace, can give"))
-            .with_hint("join the user namespace too (-U), or run nstool as root"),
+            .with_hint(match request.user_parent {
+                true => "leave out --user-parent, for that parent is our own user namespace; or run nstool as root",
+                false => "join the user namespace too (-U), or run nstool as root",
+            }),
         _ => error
             .because(format!("it is owned by our own user namespace, where we lack {lacking}"))
             .with_hint(format!("run nstool as root, or leave {kind} out by choosing the kinds to join")),
@@ -228,6 +237,8 @@ mod tests {
         let [_, cause, hint] = refusal(&plain(), &facts);
         assert!(cause.contains("its owner, another user namespace, can give"), "{cause}");
         assert!(hint.contains("(-U)"));
+        let parent = Request { user_parent: true, ..plain() };
+        assert!(refusal(&parent, &facts)[2].contains("leave out --user-parent"));
     }
 
     #[test]

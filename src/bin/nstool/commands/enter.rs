@@ -34,10 +34,11 @@ Exit status: that of the command, 128+N if signal N ended it; 127 if it was not 
 126 if it cannot be executed; 125 if nstool could not join.")]
 pub(crate) struct Args {
     /// The process or namespace
+    #[arg(value_parser = parse_target)]
     target: Option<Target>,
 
     /// The same as TARGET
-    #[arg(short = 't', long = "target", value_name = "TARGET", conflicts_with = "target")]
+    #[arg(short = 't', long = "target", value_name = "TARGET", conflicts_with = "target", value_parser = parse_target)]
     target_option: Option<Target>,
 
     #[command(flatten, next_help_heading = "What to join")]
@@ -189,6 +190,13 @@ enum EnvironmentChoice {
     Target,
     Keep,
     Clean,
+}
+
+fn parse_target(text: &str) -> Result<Target> {
+    text.parse().map_err(|error: Error| match error.hint().map(|forms| format!("{forms}; a command goes after `--`")) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
 }
 
 fn parse_id(text: &str) -> Result<Id> {
