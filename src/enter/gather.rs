@@ -4,11 +4,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
+use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way, capability};
 use super::memory::Memory;
+use super::name::TargetName;
 use super::request::{Id, Place, Request};
 use super::{cgroups, confinement, remarks};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +39,7 @@ const LITERAL_ORDER: [NamespaceKind; 8] = [
 pub(crate) struct Pinned {
     /// Namespaces, by the numbers that the plan uses.
     pub(crate) namespaces: Vec<PinnedNamespace>,
-    pub(crate) process: Option<PinnedProcess>,
+    pub(crate) process: Option<Arc<PinnedProcess>>,
     pub(crate) root: Option<OwnedFd>,
     pub(crate) directory: Option<OwnedFd>,
     /// `cgroup.procs` files, by number.
@@ -51,8 +53,11 @@ pub(crate) struct Pinned {
 /// Finds the target and opens what `request` names of it.
 pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     let mut pinned = Pinned { proc: Proc::open().ok(), ..Pinned::default() };
-    let resolved = request.target.as_ref().map(Target::resolve).transpose()?;
-    let target = name_of(request, resolved.as_ref());
+    let resolved = request.target.as_ref().map(|target| target.resolve_with(pinned.proc.as_ref())).transpose()?;
+    let mut target = TargetName::Other(match &request.target {
+        Some(target) => target.to_string(),
+        None => "the namespace files".to_owned(),
+    });
     let mut found: Vec<PinnedNamespace> = Vec::new();
     for (kind, path) in &request.files {
         found.push(require_kind(open_file(path)?, *kind, path.as_os_str().as_bytes())?);
@@ -60,6 +65,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     match resolved {
         Some(Resolved::Process(process)) => {
             from_process(request, &process, &mut found)?;
+            let process = Arc::new(process);
+            target = TargetName::Process(Arc::clone(&process));
             pinned.process = Some(process);
         }
         Some(Resolved::Namespace(namespace)) => {
@@ -76,13 +83,15 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         to_parent(&mut found, &target)?;
     }
     let way = way(request, &found, own_user, &mut pinned.namespaces)?;
+    let capabilities = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
+    let rules_all = rules_all(own_user, capabilities);
     let mut candidates = Vec::with_capacity(found.len());
     let mut remarks = Vec::new();
     for namespace in found {
         let (kind, id) = (namespace.kind(), namespace.id());
         let ours = !request.literal && own_id(kind) == Some(id);
         // With no user namespace to join, the order is the same whoever owns it.
-        let any = ours || request.literal && way == Way::Stay;
+        let any = ours || way == Way::Stay && (request.literal || rules_all);
         let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
         let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
         let below = !judged || is_below_ours(&namespace);
@@ -97,8 +106,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         way,
         effective_uid: rustix::process::geteuid().as_raw(),
         effective_gid: rustix::process::getegid().as_raw(),
-        groups: groups(),
-        capabilities: rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits()),
+        groups: Vec::new(),
+        capabilities,
         threads: threads(),
         maps: None,
         target_uid: None,
@@ -111,7 +120,7 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     };
     look_at_process(request, &mut facts, &mut pinned)?;
     if !request.literal {
-        let seen = remarks::seen_elsewhere(request, pinned.process.as_ref(), &facts);
+        let seen = remarks::seen_elsewhere(request, pinned.process.as_deref(), &facts);
         facts.remarks.extend(seen);
     }
     open_places(request, &facts, &mut pinned)?;
@@ -137,19 +146,8 @@ fn open_file(path: &Path) -> Result<PinnedNamespace> {
     })
 }
 
-fn name_of(request: &Request, resolved: Option<&Resolved>) -> String {
-    match (resolved, &request.target) {
-        (Some(Resolved::Process(process)), _) => match process.name() {
-            Some(name) => format!("process {} ({})", process.pid(), printable(&name)),
-            None => format!("process {}", process.pid()),
-        },
-        (_, Some(target)) => target.to_string(),
-        (_, None) => "the namespace files".to_owned(),
-    }
-}
-
 /// Checks that nothing was asked for that only a process has.
-fn only_itself(request: &Request, target: &str) -> Result<()> {
+fn only_itself(request: &Request, target: &TargetName) -> Result<()> {
     let needs = [
         (!request.kinds.is_empty() || request.all, "the kinds to join"),
         (request.socket.is_some(), "a socket's network namespace"),
@@ -218,7 +216,7 @@ fn network_of_socket(process: &PinnedProcess, number: i32) -> Result<PinnedNames
     })
 }
 
-fn to_parent(found: &mut [PinnedNamespace], target: &str) -> Result<()> {
+fn to_parent(found: &mut [PinnedNamespace], target: &TargetName) -> Result<()> {
     let Some(user) = found.iter_mut().find(|namespace| namespace.kind() == NamespaceKind::User) else {
         let message = "--user-parent needs a user namespace whose parent to join";
         return Err(Error::new(ErrorKind::Invalid, message).with_hint("give -U, or a file: --user=/proc/7/ns/user"));
@@ -337,6 +335,13 @@ fn has_lost_init(request: &Request, namespace: &PinnedNamespace, remarks: &mut V
     lacks_init && !by_inode
 }
 
+/// Tells whether every namespace is ours to join, as for root of the initial user namespace: all others are below it.
+fn rules_all(own_user: Option<NamespaceId>, capabilities: u64) -> bool {
+    let initial = own_user.is_some_and(|own| own.ino == NamespaceKind::User.facts().initial_inode);
+    let needed = [capability::SYS_ADMIN, capability::SYS_CHROOT];
+    initial && needed.iter().all(|needed| capabilities & 1 << needed != 0)
+}
+
 fn groups() -> Vec<u32> {
     let effective = rustix::process::getegid();
     let groups = rustix::process::getgroups().unwrap_or_default();
@@ -350,15 +355,22 @@ fn threads() -> u64 {
 
 fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) -> Result<()> {
     let Some(process) = &pinned.process else { return Ok(()) };
+    let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
+    let down = matches!(facts.way, Way::Down(_));
+    if down || request.confined {
+        facts.groups = groups();
+    }
+    if !(follow || down || request.confined || request.selinux || request.cgroup || request.verbose) {
+        return Ok(());
+    }
     let text = process.read("status").unwrap_or_default();
     let status = Status::new(&text);
     facts.target_uid = status.uids().map(|uids| uids[1]);
     facts.target_gid = status.gids().map(|gids| gids[1]);
     facts.target_groups = status.groups().unwrap_or_default();
     facts.target_groups.retain(|group| Some(*group) != facts.target_gid);
-    let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
     let wanted = !request.literal || follow;
-    if wanted && matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
+    if wanted && down && !request.user_parent && !has_file(request, NamespaceKind::User) {
         facts.maps = maps(process);
     }
     if request.cgroup || request.confined {
@@ -397,7 +409,7 @@ fn maps(process: &PinnedProcess) -> Option<Maps> {
 
 fn open_places(request: &Request, facts: &Facts, pinned: &mut Pinned) -> Result<()> {
     let mnt = facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours);
-    let process = pinned.process.as_ref();
+    let process = pinned.process.as_deref();
     let of_target = |name: &str, what: &str| match process {
         Some(process) => process.directory(name).map(Some).map_err(|error| process.cannot(what, error)),
         None => Ok(None),

@@ -31,6 +31,7 @@ mod gather;
 mod kernel;
 mod label;
 mod memory;
+mod name;
 mod outline;
 mod plan;
 mod preflight;
@@ -262,7 +263,7 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
         (Some(uid), None, false) => environment::passwd(None, None, uid),
         _ => None,
     });
-    let process = pinned.process.as_ref();
+    let process = pinned.process.as_deref();
     let variables = environment::environment(request, process, inside, || passwd.as_ref(), &mut steps.remarks)?;
     let program = if request.command.is_empty() {
         let shells = match request.literal {

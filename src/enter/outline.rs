@@ -44,7 +44,7 @@ pub struct OutlineStep {
 
 pub(super) fn outline(facts: &Facts, steps: &Steps, program: &Program, pty: bool) -> Outline {
     Outline {
-        target: facts.target.clone(),
+        target: facts.target.to_string(),
         steps: steps.steps.iter().map(|step| tell(step, program.arguments())).collect(),
         skipped: steps.skipped.iter().map(|skipped| (skipped.kind, skipped.id)).collect(),
         pty,

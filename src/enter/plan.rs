@@ -220,6 +220,7 @@ impl fmt::Display for Order {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::facts::{Map, Maps, Presence, Stage, Way};
+    use super::super::name::TargetName;
     use super::super::request::Id;
     use super::*;
     use NamespaceKind::{Cgroup, Ipc, Mnt, Net, Pid, User, Uts};
@@ -248,7 +249,7 @@ pub(super) mod tests {
         let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
         let map = Map::parse(b"0 1000 1");
         Facts {
-            target: "process 7 (test)".to_owned(),
+            target: TargetName::Other("process 7 (test)".to_owned()),
             has_process: true,
             candidates: candidates.collect(),
             maps: matches!(way, Way::Down(_)).then(|| Maps { uids: map.clone(), gids: map, setgroups: false }),

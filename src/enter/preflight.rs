@@ -52,7 +52,7 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
 
 /// Words that no place inside has the command; not an [`Error`] of the preflight proper, for it has an exit status of
 /// its own.
-pub(crate) fn absent(request: &Request, target: &str) -> Error {
+pub(crate) fn absent(request: &Request, target: &dyn std::fmt::Display) -> Error {
     match request.command.first() {
         Some(name) => {
             let name = crate::printable(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str())).into_owned();
@@ -314,9 +314,9 @@ mod tests {
 
     #[test]
     fn a_command_that_is_nowhere_is_told_with_the_way_out() {
-        assert!(absent(&plain(), "process 7").to_string().contains("cannot start a shell: process 7 has none"));
+        assert!(absent(&plain(), &"process 7").to_string().contains("cannot start a shell: process 7 has none"));
         let request = Request { command: vec!["ls\u{1b}".into()], ..Request::default() };
-        let error = absent(&request, "process 7");
+        let error = absent(&request, &"process 7");
         assert!(error.to_string().contains("cannot run ls\\x1b"), "{error}");
         assert!(error.hint().unwrap().contains("leave out the mount namespace"));
     }

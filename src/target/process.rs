@@ -35,15 +35,16 @@ impl PinnedProcess {
     /// No such process, another process has the number now (`inode` differs), or neither pidfds nor a /proc of our pid
     /// namespace is there.
     pub fn open(pid: Pid, inode: Option<u64>) -> Result<Self> {
-        Self::open_with(&Proc::open(), pid, inode)
+        Self::open_with(Proc::open().ok().as_ref(), pid, inode)
     }
 
-    fn open_with(proc: &Result<Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
+    /// The same with a `/proc` that is open already.
+    pub(crate) fn open_with(proc: Option<&Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
         let pidfd = open_pidfd(pid)?;
         if let Some(wanted) = inode {
             check_inode(pid, pidfd.as_ref(), wanted)?;
         }
-        let proc = proc.as_ref().ok().filter(|proc| proc.is_of_our_pid_namespace());
+        let proc = proc.filter(|proc| proc.is_of_our_pid_namespace());
         let dir = match proc.map(|proc| open_dir(proc, pid)) {
             Some(Ok(dir)) => Some(dir),
             // It may be there, and not be listed for us (proc(5), hidepid); a pidfd shows whether it is.
@@ -190,7 +191,7 @@ impl PinnedProcess {
             }
             opened => opened,
         };
-        PinnedNamespace::new(opened?)
+        PinnedNamespace::of_kind(link.kind(), opened?)
     }
 
     /// Opens its directory `NAME`, such as `root`. Where the leader thread has ended and others live, theirs is taken.
