@@ -37,12 +37,13 @@ impl Terminal {
             }
         };
         let stdout = io::stdout();
-        let width = stdout.is_terminal().then(|| {
+        let is_terminal = stdout.is_terminal();
+        let width = is_terminal.then(|| {
             let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
             let window = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
             columns.or(window).filter(|width| *width > 0).unwrap_or(80)
         });
-        Self { color: wanted(stdout.is_terminal()), color_talk: wanted(io::stderr().is_terminal()), width }
+        Self { color: wanted(is_terminal), color_talk: wanted(io::stderr().is_terminal()), width }
     }
 }
 
