@@ -1,9 +1,9 @@
-//! Tells the compiler which commit this is, for `nstool --version`.
+//! Tells the compiler which commit this is, for `nstool --version`, and links the unwinder into the program.
 //!
 //! `NSTOOL_COMMIT`, if a packager sets it, wins; then the checkout this stands in; then the note that `cargo package`
 //! left in a published crate. Without any of them the version is told without a commit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -13,6 +13,31 @@ fn main() {
     if let Some(commit) = given.or_else(of_checkout).or_else(of_published_crate) {
         println!("cargo::rustc-env=NSTOOL_COMMIT={commit}");
     }
+    link_unwinder();
+}
+
+/// Has the program hold the unwinder itself, where gcc offers it as an archive. The standard library asks for `-lgcc_s`,
+/// a library that nothing else needs; loading it takes a twentieth of the time in which `nstool enter` starts a command.
+/// A linker script of that name, found first, leads to the archive, as gcc's own `-static-libgcc` would if the compiler
+/// did not name the library by itself.
+fn link_unwinder() {
+    let set = |name: &str| std::env::var(name).unwrap_or_default();
+    let is_static = set("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+    if set("CARGO_CFG_TARGET_OS") != "linux" || set("CARGO_CFG_TARGET_ENV") != "gnu" || is_static {
+        return;
+    }
+    // Of another machine's gcc we do not know what it offers.
+    let offered = set("HOST") == set("TARGET") && archive("libgcc_eh.a") && archive("libgcc.a");
+    let folder = PathBuf::from(set("OUT_DIR"));
+    if offered && std::fs::write(folder.join("libgcc_s.so"), "INPUT(-lgcc_eh -lgcc)\n").is_ok() {
+        println!("cargo::rustc-link-arg-bin=nstool=-L{}", folder.display());
+    }
+}
+
+/// Tells whether gcc has this archive: then it answers with its place, else with the name alone.
+fn archive(name: &str) -> bool {
+    let output = Command::new("cc").arg(format!("-print-file-name={name}")).output();
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute())
 }
 
 /// The commit of the checkout whose top is this folder; not that of a checkout this merely lies below.

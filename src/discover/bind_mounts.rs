@@ -16,7 +16,7 @@ use crate::proc::{mountinfo, read_to_end};
 use crate::sys::{nsfs, statmount};
 
 /// With a namespace full of processes that may not be read, not all of them are tried.
-const MEMBERS_TRIED: usize = 8;
+pub(super) const MEMBERS_TRIED: usize = 8;
 
 /// Enters what is mounted, and the mount namespaces no process is in.
 pub(super) fn look(scan: &mut Scan<'_>) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::path::DecInt;
 
+use super::fd_tables::{self, FdTable};
 use super::worker::{Visit, Worker};
 use super::{open_files, sockets};
 use crate::kind::{NamespaceKind, NamespaceLink};
@@ -23,21 +24,19 @@ pub(super) fn of_ourselves() -> HashSet<RawFd> {
     read().unwrap_or_default().into_iter().collect()
 }
 
-/// Looks at every descriptor of one process.
-///
-/// Threads share the table of descriptors but for those that gave it up (CLONE_FILES of unshare(2)), whose own tables are
-/// not looked at.
+/// Looks at every descriptor of one process; of threads that gave up the table they shared (CLONE_FILES of unshare(2))
+/// where threads are asked for.
 pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
-    let path = format!("{}/fd", visit.process.proc_path());
-    let listed = worker.proc.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|directory| {
-        let numbers = numbers_in(directory.as_fd())?;
-        Ok((directory, numbers))
-    });
-    let (directory, numbers) = match listed {
-        Ok(listed) => listed,
-        Err(error) => return hide(worker, visit, Subject::Descriptors, &error),
-    };
-    for fd in numbers {
+    for table in fd_tables::open(worker.proc, visit) {
+        match table {
+            Ok(table) => look_at(worker, visit, &table),
+            Err(error) => hide(worker, visit, Subject::Descriptors, &error),
+        }
+    }
+}
+
+fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
+    for &fd in &table.numbers {
         if Some(visit.process.pid) == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
@@ -45,14 +44,14 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
         // memory suffices: asking a network or FUSE filesystem that no longer answers would hang us.
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
         let wanted = StatxFlags::TYPE | StatxFlags::INO;
-        let Ok(stat) = rustix::fs::statx(&directory, DecInt::new(fd), flags, wanted) else { continue };
+        let Ok(stat) = rustix::fs::statx(&table.directory, DecInt::new(fd), flags, wanted) else { continue };
         let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
         if device == worker.registry.nsfs_device && worker.scope.descriptors {
-            namespace_file(worker, visit, &directory, fd, stat.stx_ino);
+            namespace_file(worker, visit, table, fd, stat.stx_ino);
         } else if worker.scope.sockets && sockets::is_one(&stat, worker.scope) {
-            sockets::look(worker, visit, fd);
+            sockets::look(worker, visit, table, fd);
         } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
-            process_descriptor(worker, visit, fd);
+            process_descriptor(worker, visit, table, fd);
         }
     }
 }
@@ -66,13 +65,13 @@ pub(super) fn hide(worker: &mut Worker<'_>, visit: &Visit, subject: Subject, err
     }
 }
 
-fn namespace_file(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd, ino: u64) {
-    let holder = Holder::Descriptor { pid: visit.process.pid, fd };
+fn namespace_file(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd, ino: u64) {
+    let holder = Holder::Descriptor { pid: visit.process.pid, tid: table.tid, fd };
     if let Some(place) = worker.known(ino) {
         return worker.hold(place, holder);
     }
     // It may be closed by now, or be another file: it is judged again by what was really opened.
-    let opened = open(visit, directory, fd).and_then(|file| {
+    let opened = open(table, fd).and_then(|file| {
         let kind = nsfs::kind(file.as_fd())?;
         Ok((file, kind))
     });
@@ -90,11 +89,11 @@ fn namespace_file(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, f
 
 /// A pidfd keeps the number of its process, and with it the pid namespace of that number. Which one can be told as long
 /// as the process lives.
-fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
+fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
     if !worker.kinds.contains(NamespaceKind::Pid) {
         return;
     }
-    let duplicate = match duplicate(visit, fd) {
+    let duplicate = match table.duplicate(fd) {
         Some(Ok(duplicate)) if pidfd::is_pidfd(duplicate.as_fd()) => duplicate,
         // Closed meanwhile, or another file by now.
         Some(Ok(_)) => return,
@@ -104,31 +103,26 @@ fn process_descriptor(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
     match pidfd::namespace(duplicate.as_fd(), NamespaceLink::Own(NamespaceKind::Pid)) {
         Some(Ok(namespace)) => {
             if let Ok(place) = worker.adopt(namespace, NamespaceKind::Pid) {
-                worker.hold(place, Holder::Pidfd { pid: visit.process.pid, fd });
+                worker.hold(place, Holder::Pidfd { pid: visit.process.pid, tid: table.tid, fd });
             }
         }
         Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) && worker.scope.rare_holders => {
-            open_files::pidfd_of_the_ended(worker, visit, fd);
+            open_files::pidfd_of_the_ended(worker, visit, table, fd);
         }
         _ => {}
     }
 }
 
-/// Duplicates a descriptor of the process into ours; `None` where the kernel or our /proc does not allow it.
-pub(super) fn duplicate(visit: &Visit, fd: RawFd) -> Option<io::Result<OwnedFd>> {
-    pidfd::getfd(visit.pidfd.as_ref()?.as_fd(), fd)
-}
-
 /// Opens the namespace behind a descriptor of the process: through a duplicate, else through its link, for which weaker
 /// rights suffice (PTRACE_MODE_READ against PTRACE_MODE_ATTACH). EINVAL: it is no namespace.
-fn open(visit: &Visit, directory: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
-    match duplicate(visit, fd) {
+fn open(table: &FdTable<'_>, fd: RawFd) -> io::Result<OwnedFd> {
+    match table.duplicate(fd) {
         Some(Ok(duplicate)) => reopen_namespace(duplicate),
         Some(Err(error)) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ESRCH)) => Err(error),
         // First without any effect on the file (opening a device or a FIFO has one).
         _ => {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            reopen_namespace(rustix::fs::openat(directory, DecInt::new(fd), flags, Mode::empty())?)
+            reopen_namespace(rustix::fs::openat(&table.directory, DecInt::new(fd), flags, Mode::empty())?)
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Everything about one process, or about two side by side, without looking at the rest of the machine.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::OFlags;
-
-use super::{MountTables, reach};
+use super::MountTables;
+use super::inside::Inside;
+use super::mount_tables::Job;
 use crate::capability::CapabilitySet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{
-    Capabilities, CgroupEntry, ClockOffsets, Level, Membership, Observed, PairFacts, ProcessFacts, Why,
+    Capabilities, CgroupEntry, ClockOffsets, Level, Membership, MountTable, Observed, PairFacts, ProcessFacts, Why,
 };
 use crate::proc::status::Status;
-use crate::proc::{cmdline, idmap, lines, read_to_end, stat};
+use crate::proc::{Proc, cmdline, idmap, lines, stat};
 use crate::sys::nsfs;
 use crate::target::{PinnedNamespace, PinnedProcess};
 
@@ -116,6 +117,15 @@ impl PinnedNamespace {
     }
 }
 
+/// What uids without a name in our user namespace are called (`/proc/sys/kernel/overflowuid`, unless it was changed).
+const OVERFLOW_UID: u32 = 65534;
+
+/// Tells whether our user namespace maps all uids, as the initial one does.
+fn every_uid_has_a_name() -> bool {
+    let map = std::fs::read("/proc/self/uid_map").map(|text| idmap::parse(&text)).unwrap_or_default();
+    map.iter().map(|range| u64::from(range.count)).sum::<u64>() >= u64::from(u32::MAX)
+}
+
 /// Climbs from a user or pid namespace to the highest that we may see.
 fn levels(start: PinnedNamespace) -> Vec<Level> {
     let mut levels = Vec::new();
@@ -123,6 +133,8 @@ fn levels(start: PinnedNamespace) -> Vec<Level> {
     while let Some(namespace) = here {
         let is_user = namespace.kind() == NamespaceKind::User;
         let creator = if is_user { nsfs::owner_uid(namespace.as_fd()).ok() } else { None };
+        // What has no name here is called so too, and proves nothing.
+        let creator = creator.filter(|uid| *uid != OVERFLOW_UID || every_uid_has_a_name());
         levels.push(Level { id: namespace.id(), creator });
         // EPERM: there is none, or it lies outside our own (ioctl_nsfs(2)).
         here = namespace.parent().ok();
@@ -154,26 +166,33 @@ impl PairFacts {
             pair.cgroup_of_first = cgroup_seen_by(second, first);
         }
         if differs(NamespaceKind::Mnt) {
-            let mount_namespace =
-                |process: &PinnedProcess| process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok();
-            if let (Some(a), Some(b)) = (mount_namespace(first), mount_namespace(second)) {
-                let found = MountTables::of(&[a.as_fd(), b.as_fd()]).ok();
-                pair.mount_tables = found.and_then(|found| found.tables.try_into().ok());
-            }
+            pair.mount_tables = mount_table(first).zip(mount_table(second)).map(|(first, second)| [first, second]);
         }
         pair
     }
+
+    /// Reads what concerns two mount namespaces together.
+    pub fn of_mount_namespaces(first: &PinnedNamespace, second: &PinnedNamespace) -> Self {
+        let found = MountTables::of(&[first.as_fd(), second.as_fd()]).ok();
+        Self { mount_tables: found.and_then(|found| found.tables.try_into().ok()), ..Self::default() }
+    }
+}
+
+/// Reads the mounts of a process's namespace; without rights over that, those that the process itself sees.
+fn mount_table(process: &PinnedProcess) -> Option<MountTable> {
+    let namespace = process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok()?;
+    let proc = Proc::open().ok().filter(Proc::is_of_our_pid_namespace)?;
+    let pin = namespace.as_fd().try_clone_to_owned().ok();
+    let job = Job { id: namespace.id(), pin, processes: vec![process.pid()], ours: false };
+    // The number in paths below /proc is the process's own as long as it lives.
+    job.read(&proc).ok().filter(|_| process.verify().is_ok())
 }
 
 /// Reads a process's cgroups from within the cgroup namespace of another: the paths begin at that one's root.
 fn cgroup_seen_by(viewer: &PinnedProcess, seen: &PinnedProcess) -> Option<Vec<CgroupEntry>> {
-    let kind = NamespaceKind::Cgroup;
-    let namespace = viewer.namespace(NamespaceLink::Own(kind)).ok()?;
-    let file = seen.open_file("cgroup", OFlags::RDONLY).ok()?;
-    let read = || {
-        let mut text = Vec::new();
-        read_to_end(file.as_fd(), &mut text)?;
-        Ok(lines::cgroups(&text))
-    };
-    reach::within(namespace.as_fd(), kind, read).ok()
+    let namespace = viewer.namespace(NamespaceLink::Own(NamespaceKind::Cgroup)).ok()?;
+    let proc = Proc::open().ok().filter(Proc::is_of_our_pid_namespace)?;
+    let file = CString::new(format!("{}/cgroup", seen.pid())).ok()?;
+    let [text] = Inside { namespace: &namespace, proc: &proc }.read([&file]).ok()?;
+    text.filter(|_| seen.verify().is_ok()).map(|text| lines::cgroups(&text))
 }

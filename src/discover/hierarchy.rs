@@ -48,11 +48,16 @@ impl Answers {
     }
 }
 
-/// Asks for owner and parent, once per namespace; what is new among them is asked in its turn.
+/// Asks for owner and parent, once per namespace, of those that were not asked before; what is new among them is asked in its turn.
 pub(super) fn look(scan: &mut Scan<'_>) {
     let mut known = Known::default();
-    let mut index = 0;
-    while index < scan.registry.len() {
+    let mut next = 0;
+    while next < scan.registry.len() {
+        let index = next;
+        next += 1;
+        if scan.lineage.contains_key(&index) {
+            continue;
+        }
         let (kind, id, answers) =
             scan.registry.with(index, |kind, id, pin| (kind, id, pin.map(|fd| Answers::of(kind, fd))));
         let answers = answers.or_else(|| reopened(scan, kind, id));
@@ -81,7 +86,6 @@ pub(super) fn look(scan: &mut Scan<'_>) {
             }
         };
         scan.lineage.insert(index, lineage);
-        index += 1;
     }
 }
 

@@ -9,7 +9,10 @@ mod contents;
 mod descriptors;
 mod details;
 mod facts;
+mod fd_tables;
+mod filesystems;
 mod hierarchy;
+mod inside;
 mod kernel_users;
 mod mount_tables;
 mod mount_users;
@@ -19,17 +22,19 @@ mod newcomers;
 mod open_files;
 mod place;
 mod processes;
-mod reach;
+pub(crate) mod reach;
 mod registry;
 mod scope;
+mod seek;
 mod sockets;
 mod threads;
 mod worker;
 
 pub use kernel_users::KernelUse;
 pub use mount_tables::MountTables;
-pub use mount_users::{How, Use, Uses};
-pub use place::{Located, locate, root_of_namespace};
+pub use mount_users::Uses;
+pub use place::{Located, locate};
+pub use reach::root_of_namespace;
 pub use scope::{Commands, Scope};
 
 use std::collections::{HashMap, HashSet};
@@ -59,14 +64,17 @@ enum Look {
 }
 
 /// The sources in the order they run.
-static SOURCES: [Source; 11] = [
+static SOURCES: [Source; 13] = [
     Source { wanted: |_| true, look: Look::Process(processes::look) },
     Source { wanted: |_| true, look: Look::Process(threads::look) },
     Source { wanted: |scope| scope.descriptors || scope.sockets, look: Look::Process(descriptors::look) },
     Source { wanted: |scope| scope.rare_holders, look: Look::Process(open_files::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(bind_mounts::look) },
-    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
     Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(newcomers::look) },
+    Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
+    Source { wanted: |scope| scope.bind_mounts, look: Look::Machine(seek::look) },
+    Source { wanted: |scope| scope.rare_holders, look: Look::Machine(mounted::look) },
+    // Again, for what was met since.
     Source { wanted: |scope| scope.hierarchy, look: Look::Machine(hierarchy::look) },
     Source { wanted: |scope| scope.net_ids, look: Look::Machine(net_ids::look) },
     Source { wanted: |scope| scope.commands != Commands::None, look: Look::Machine(details::look) },
@@ -94,6 +102,8 @@ struct Scan<'a> {
     net_ids: HashMap<usize, Observed<crate::model::NetId>>,
     /// Namespaces that ended during the scan, by the registry's index.
     ended: HashSet<usize>,
+    /// The namespace that was sought is not there, for sure.
+    absent: bool,
 }
 
 /// What a scan stands on.
@@ -159,6 +169,7 @@ impl<'a> Scan<'a> {
             lineage: HashMap::new(),
             net_ids: HashMap::new(),
             ended: HashSet::new(),
+            absent: false,
         })
     }
 
@@ -200,7 +211,14 @@ impl<'a> Scan<'a> {
         let mut suspects = self.open_files.suspects;
         suspects.sort_unstable();
         self.mount_uses.sort_unstable();
-        Snapshot { namespaces, processes: self.processes, hidden: self.hidden, suspects, mount_uses: self.mount_uses }
+        Snapshot {
+            namespaces,
+            processes: self.processes,
+            hidden: self.hidden,
+            suspects,
+            mount_uses: self.mount_uses,
+            absent: self.absent,
+        }
     }
 }
 

@@ -195,22 +195,13 @@ fn read_all(jobs: &[Job], proc: &Proc) -> Vec<Result<MountTable, Why>> {
 impl Job {
     /// Reads the table by the best way there is.
     pub(super) fn read(&self, proc: &Proc) -> Result<MountTable, Why> {
-        let pin = self.pin.as_ref().map(AsFd::as_fd);
-        let table = |mounts, partial, malformed| MountTable {
-            namespace: self.id,
-            owner: pin.map_or(Observed::Hidden(Why::Unreachable), owner_of),
-            processes: self.processes.clone(),
-            mounts,
-            partial,
-            malformed,
-        };
-        if let Some(mounts) = pin.and_then(by_statmount) {
-            return Ok(table(mounts, false, 0));
+        if let Some(mounts) = self.pin.as_ref().and_then(|pin| by_statmount(pin.as_fd())) {
+            return Ok(self.table(mounts, false, 0));
         }
         if self.ours
             && let Ok(parsed) = of_ourselves(proc)
         {
-            return Ok(table(parsed.mounts, false, parsed.malformed));
+            return Ok(self.table(parsed.mounts, false, parsed.malformed));
         }
         // A process whose root is the namespace's own sees all of it; any other sees what lies below its root.
         let whole = self.processes.iter().find(|pid| proc.read_link(**pid, "root").is_ok_and(|root| root == b"/"));
@@ -218,10 +209,16 @@ impl Job {
         for pid in whole.into_iter().chain(&self.processes) {
             if proc.read(*pid, "mountinfo", &mut text).is_ok() {
                 let parsed = mountinfo::parse(&text);
-                return Ok(table(parsed.mounts, whole != Some(pid), parsed.malformed));
+                return Ok(self.table(parsed.mounts, whole != Some(pid), parsed.malformed));
             }
         }
         Err(if self.processes.is_empty() { Why::Unreachable } else { Why::NotPermitted })
+    }
+
+    /// Makes a table of mounts that were read.
+    pub(super) fn table(&self, mounts: Vec<Mount>, partial: bool, malformed: usize) -> MountTable {
+        let owner = self.pin.as_ref().map_or(Observed::Hidden(Why::Unreachable), |pin| owner_of(pin.as_fd()));
+        MountTable { namespace: self.id, owner, processes: self.processes.clone(), mounts, partial, malformed }
     }
 }
 

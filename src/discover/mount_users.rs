@@ -1,61 +1,20 @@
 //! Which processes use a filesystem: what makes it busy.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
 use crate::error::Result;
 use crate::id::Pid;
-use crate::model::{Device, Hidden, Subject, Why};
+use crate::model::{Device, Hidden, MountPlace, MountUse, Subject, UsedBy, Why};
 use crate::proc::{self, Proc};
-
-/// A use of a filesystem by a process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    /// The process.
-    pub pid: Pid,
-    /// In which way.
-    pub how: How,
-    /// The id of the mount it is used through, where that is known.
-    pub mount_id: Option<u32>,
-    /// The path, as the process's link or map tells it. Hostile bytes.
-    pub path: Vec<u8>,
-}
-
-/// In which way a process uses a file.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum How {
-    /// Its working directory is there.
-    WorkingDirectory,
-    /// Its root directory is there.
-    Root,
-    /// It runs a program from there.
-    Program,
-    /// It has a file open there, under this number.
-    Descriptor(i32),
-    /// It has mapped a file from there.
-    Mapping,
-}
-
-impl std::fmt::Display for How {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::WorkingDirectory => f.write_str("cwd"),
-            Self::Root => f.write_str("root"),
-            Self::Program => f.write_str("exe"),
-            Self::Descriptor(fd) => write!(f, "fd {fd}"),
-            Self::Mapping => f.write_str("mapping"),
-        }
-    }
-}
 
 /// The uses of a filesystem, and what could not be seen of them.
 #[derive(Clone, Debug, Default)]
 pub struct Uses {
     /// The uses, ascending by process.
-    pub uses: Vec<Use>,
+    pub uses: Vec<MountUse>,
     /// Processes that could not be looked into.
     pub hidden: Hidden,
     /// How many processes were met.
@@ -63,13 +22,13 @@ pub struct Uses {
 }
 
 impl Uses {
-    /// Looks at every process for uses of the mounts with these ids, or of filesystems with these device numbers.
+    /// Looks at every process for uses of the mounts with these ids, which stand at these places, or of filesystems with these device numbers.
     ///
     /// A filesystem whose server does not answer cannot block this: nothing is asked that it would have to be asked for.
     ///
     /// # Errors
     /// There is no usable `/proc`.
-    pub fn capture(mounts: &HashSet<u32>, devices: &HashSet<Device>) -> Result<Self> {
+    pub fn capture(mounts: &HashMap<u32, MountPlace>, devices: &HashSet<Device>) -> Result<Self> {
         let proc = Proc::open()?;
         let pids = proc.pids()?;
         let mut found = Self { processes: pids.len(), ..Self::default() };
@@ -81,40 +40,42 @@ impl Uses {
                 Err(errno) => found.hidden.add(Subject::Process, Why::of_errno(errno.raw_os_error())),
             }
         }
-        found.uses.sort_unstable();
+        let place =
+            |a: &MountUse, b: &MountUse| (a.pid, a.by, &a.mount, &a.path).cmp(&(b.pid, b.by, &b.mount, &b.path));
+        found.uses.sort_unstable_by(place);
         found.uses.dedup();
         Ok(found)
     }
 }
 
 struct Wanted<'a> {
-    mounts: &'a HashSet<u32>,
+    mounts: &'a HashMap<u32, MountPlace>,
     devices: &'a HashSet<Device>,
 }
 
 impl Wanted<'_> {
-    fn of_process(&self, proc: &Proc, pid: Pid) -> rustix::io::Result<Vec<Use>> {
+    fn of_process(&self, proc: &Proc, pid: Pid) -> rustix::io::Result<Vec<MountUse>> {
         let open = |name: &str| -> rustix::io::Result<OwnedFd> {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             rustix::fs::openat(proc, format!("{pid}{name}"), flags, Mode::empty())
         };
         let directory = open("")?;
         let mut uses = Vec::new();
-        let mut add = |at: &OwnedFd, name: &str, how: How| -> rustix::io::Result<()> {
-            if let Some(mount_id) = self.is_wanted(at, name)? {
+        let mut add = |at: &OwnedFd, name: &str, by: UsedBy| -> rustix::io::Result<()> {
+            if let Some(mount) = self.is_wanted(at, name)? {
                 let path = rustix::fs::readlinkat(at, name, Vec::new()).map(|path| path.into_bytes());
-                uses.push(Use { pid, how, mount_id, path: path.unwrap_or_default() });
+                uses.push(MountUse { mount, pid, tid: None, by, path: path.unwrap_or_default() });
             }
             Ok(())
         };
         // ENOENT: a kernel thread, which keeps nothing busy, or a zombie. Any other refusal holds for all links.
-        add(&directory, "exe", How::Program)?;
-        let _ = add(&directory, "cwd", How::WorkingDirectory);
-        let _ = add(&directory, "root", How::Root);
+        add(&directory, "exe", UsedBy::Executable)?;
+        let _ = add(&directory, "cwd", UsedBy::WorkingDirectory);
+        let _ = add(&directory, "root", UsedBy::Root);
         let listing = rustix::fs::openat(&directory, "fd", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         for fd in proc::numbers_in(std::os::fd::AsFd::as_fd(&listing)).unwrap_or_default() {
             // One that was closed meanwhile is none.
-            let _ = add(&listing, &fd.to_string(), How::Descriptor(fd));
+            let _ = add(&listing, &fd.to_string(), UsedBy::Descriptor(fd));
         }
         let mut maps = Vec::new();
         if proc.read(pid, "maps", &mut maps).is_ok() {
@@ -122,20 +83,27 @@ impl Wanted<'_> {
                 maps.split(|byte| *byte == b'\n').filter_map(|line| self.mapped(line)).collect();
             paths.sort_unstable();
             paths.dedup();
-            uses.extend(paths.into_iter().map(|path| Use { pid, how: How::Mapping, mount_id: None, path }));
+            uses.extend(paths.into_iter().map(|path| MountUse {
+                mount: None,
+                pid,
+                tid: None,
+                by: UsedBy::Mapping,
+                path,
+            }));
         }
         Ok(uses)
     }
 
-    /// Returns the mount that a link leads to, if it is wanted.
-    fn is_wanted(&self, directory: &OwnedFd, name: &str) -> rustix::io::Result<Option<Option<u32>>> {
+    /// Returns the place of the mount that a link leads to, if it is wanted.
+    fn is_wanted(&self, directory: &OwnedFd, name: &str) -> rustix::io::Result<Option<Option<MountPlace>>> {
         let mask = StatxFlags::MNT_ID | StatxFlags::TYPE;
         let statx = rustix::fs::statx(directory, name, AtFlags::STATX_DONT_SYNC, mask)?;
         let told = statx.stx_mask & StatxFlags::MNT_ID.bits() != 0;
         let mount = if told { u32::try_from(statx.stx_mnt_id).ok() } else { None };
+        let mount = mount.and_then(|mount| self.mounts.get(&mount));
         let device = Device { major: statx.stx_dev_major, minor: statx.stx_dev_minor };
-        let wanted = mount.is_some_and(|mount| self.mounts.contains(&mount)) || self.devices.contains(&device);
-        Ok(wanted.then_some(mount))
+        let wanted = mount.is_some() || self.devices.contains(&device);
+        Ok(wanted.then(|| mount.cloned()))
     }
 
     /// Returns the path of a line of proc_pid_maps(5) whose file is on a wanted device.
@@ -175,7 +143,7 @@ mod tests {
     #[test]
     fn a_line_of_maps_gives_device_and_path() {
         let devices = HashSet::from([Device { major: 254, minor: 16 }]);
-        let wanted = Wanted { mounts: &HashSet::new(), devices: &devices };
+        let wanted = Wanted { mounts: &HashMap::new(), devices: &devices };
         let line = b"7f0-7f1 r--p 00000000 fe:10 123                        /usr/lib/a b.so";
         assert_eq!(wanted.mapped(line), Some(b"/usr/lib/a b.so".to_vec()));
         let line = b"7f0-7f1 r--p 00000000 fe:10 123                        /a\\012b\\040";
@@ -189,10 +157,10 @@ mod tests {
     fn our_own_uses_are_found() {
         let stat = rustix::fs::statx(rustix::fs::CWD, "/proc/self/exe", AtFlags::empty(), StatxFlags::MNT_ID).unwrap();
         let device = Device { major: stat.stx_dev_major, minor: stat.stx_dev_minor };
-        let uses = Uses::capture(&HashSet::new(), &HashSet::from([device])).unwrap();
+        let uses = Uses::capture(&HashMap::new(), &HashSet::from([device])).unwrap();
         let me = std::process::id() as Pid;
-        for how in [How::Program, How::Mapping] {
-            assert!(uses.uses.iter().any(|each| each.pid == me && each.how == how), "{how}");
+        for by in [UsedBy::Executable, UsedBy::Mapping] {
+            assert!(uses.uses.iter().any(|each| each.pid == me && each.by == by), "{by}");
         }
     }
 }

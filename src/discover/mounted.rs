@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use super::registry::{Known, Place};
 use super::{Scan, mount_tables, reach};
 use crate::kind::NamespaceKind;
-use crate::model::{Device, Holder, Mount, MountUse, Suspect};
+use crate::model::{Device, Holder, Mount, MountPlace, MountUse, Suspect};
 use crate::proc::status::Status;
 
 /// A mount table and where its namespace stands.
@@ -145,10 +145,11 @@ fn uses(scan: &mut Scan<'_>, tables: &[Table]) {
         let Ok(place) = scan.processes.binary_search_by_key(&open.pid, |process| process.pid) else { continue };
         if scan.processes[place].links[NamespaceKind::Mnt as usize].known().is_some_and(|id| id != table.place.id) {
             scan.mount_uses.push(MountUse {
-                mount_namespace: table.place.id,
-                mount_point: mount.mount_point.clone(),
+                mount: Some(MountPlace { namespace: table.place.id, mount_point: mount.mount_point.clone() }),
                 pid: open.pid,
+                tid: open.tid,
                 by: open.by,
+                path: Vec::new(),
             });
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn look(scan: &mut Scan<'_>) {
     scan.processes.extend(gathered.processes);
     scan.processes.sort_unstable_by_key(|process| process.pid);
     scan.holders.extend(gathered.holders);
+    scan.open_files.merge(gathered.open_files);
     // What of them is hidden was counted already, where it is a process that the first look met.
 }
 

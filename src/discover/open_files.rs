@@ -1,25 +1,23 @@
 //! Open files that hold a namespace without being its file, and whatever a process has open on mounts of others.
 //!
 //! Measured on Linux 6.18: an open `/proc/PID/mountinfo` keeps the mount namespace it shows, a file below `/proc/PID/net`
-//! the network namespace, a file of a control group the cgroup namespace of whoever opened it, a directory or file of an
-//! ended process below `/proc` its pid namespace. A file that is open on a mount, a working directory or a root keeps the
-//! mount and its device busy, but not the mount namespace.
+//! the network namespace, a file of a control group the cgroup namespace of whoever opened it, whatever lies below the
+//! directory of a process in `/proc` its pid namespace, also when it has ended. A file that is open on a mount, a working
+//! directory or a root keeps the mount and its device busy, but not the mount namespace.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags};
 
+use super::fd_tables::{self, FdTable};
+use super::filesystems::Filesystem;
 use super::worker::{Visit, Worker};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Suspect, UsedBy};
+use crate::proc::mountinfo;
 use crate::proc::status::Status;
-use crate::proc::{PROC_SUPER_MAGIC, mountinfo, numbers_in};
-use crate::sys::pidfd;
-
-/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of statfs(2).
-const CGROUP_MAGICS: [u64; 2] = [0x27_e0eb, 0x6367_7270];
 
 /// STATX_MNT_ID_UNIQUE, since Linux 6.8; older kernels pass over the bit.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
@@ -40,6 +38,7 @@ pub(super) struct OpenFiles {
 pub(super) struct OnMount {
     pub(super) mount: u64,
     pub(super) pid: Pid,
+    pub(super) tid: Option<Pid>,
     pub(super) by: UsedBy,
 }
 
@@ -66,26 +65,32 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     // What cannot be read here was counted when the namespaces and descriptors of the process were.
     for (name, by) in [("cwd", UsedBy::WorkingDirectory), ("root", UsedBy::Root), ("exe", UsedBy::Executable)] {
         if let Ok(stat) = examine(worker.proc, &format!("{path}/{name}")) {
-            worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by });
+            worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid: None, by });
         }
     }
-    let Ok(directory) = worker.proc.open_at(&format!("{path}/fd"), OFlags::RDONLY | OFlags::DIRECTORY) else { return };
-    for fd in numbers_in(directory.as_fd()).unwrap_or_default() {
+    for table in fd_tables::open(worker.proc, visit).flatten() {
+        look_at(worker, visit, &table);
+    }
+}
+
+fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
+    let (pid, tid) = (visit.process.pid, table.tid);
+    for &fd in &table.numbers {
         if Some(pid) == worker.me && !worker.inherited.contains(&fd) {
             continue;
         }
-        let Ok(stat) = examine(&directory, &fd.to_string()) else { continue };
+        let Ok(stat) = examine(&table.directory, &fd.to_string()) else { continue };
         let file_type = FileType::from_raw_mode(stat.stx_mode.into());
         if matches!(file_type, FileType::Socket | FileType::Fifo) {
             continue;
         }
-        worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, by: UsedBy::Descriptor(fd) });
-        match magic(worker, &directory, fd, &stat) {
-            Some(PROC_SUPER_MAGIC) => of_procfs(worker, visit, &directory, fd, &stat),
-            Some(magic) if CGROUP_MAGICS.contains(&magic) && file_type == FileType::RegularFile => {
-                let Ok(path) = link(&directory, fd) else { continue };
+        worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid, by: UsedBy::Descriptor(fd) });
+        match worker.filesystems.get(stat.stx_dev_major, stat.stx_dev_minor) {
+            Some(Filesystem::Proc) => of_procfs(worker, visit, table, fd, &stat),
+            Some(Filesystem::Cgroup) if file_type == FileType::RegularFile => {
+                let Ok(path) = link(&table.directory, fd) else { continue };
                 // Which cgroup namespace it was opened in shows nowhere.
-                suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, fd, path });
+                suspect(worker, NamespaceKind::Cgroup, Holder::OpenFile { pid, tid, fd, path });
             }
             _ => {}
         }
@@ -102,35 +107,16 @@ fn link(directory: &OwnedFd, fd: RawFd) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(directory, fd.to_string(), Vec::new())?.into_bytes())
 }
 
-/// Returns the magic number of the filesystem, which is asked once per device.
-fn magic(worker: &mut Worker<'_>, directory: &OwnedFd, fd: RawFd, stat: &Statx) -> Option<u64> {
-    // Pseudo filesystems have no device, which is major 0.
-    if stat.stx_dev_major != 0 {
-        return None;
-    }
-    if let Some(magic) = worker.magics.get(&stat.stx_dev_minor) {
-        return Some(*magic);
-    }
-    let file = rustix::fs::openat(directory, fd.to_string(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let again = rustix::fs::fstat(&file).ok()?;
-    // It may have become another file since.
-    if rustix::fs::minor(again.st_dev) != stat.stx_dev_minor {
-        return None;
-    }
-    let magic = rustix::fs::fstatfs(&file).ok()?.f_type as u64;
-    worker.magics.insert(stat.stx_dev_minor, magic);
-    Some(magic)
-}
-
 /// Judges a file of procfs by the end of its path, `…/PID/mountinfo`.
-fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: RawFd, stat: &Statx) {
-    let Ok(path) = link(directory, fd) else { return };
-    let holder = Holder::OpenFile { pid: visit.process.pid, fd, path: path.clone() };
+fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd, stat: &Statx) {
+    let Ok(path) = link(&table.directory, fd) else { return };
+    let holder = Holder::OpenFile { pid: visit.process.pid, tid: table.tid, fd, path: path.clone() };
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let is_regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
     let net = components.iter().rposition(|component| *component == b"net");
+    of_a_process(worker, &holder, stat);
     match (components.last(), net) {
-        (Some(&b"mountinfo"), _) if is_regular => match first_mount(visit, fd) {
+        (Some(&b"mountinfo"), _) if is_regular => match first_mount(table, fd) {
             Some(mount) => worker.open_files().mount_lists.push((mount, holder)),
             None => suspect(worker, NamespaceKind::Mnt, holder),
         },
@@ -140,28 +126,56 @@ fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, directory: &OwnedFd, fd: Ra
             let name = components[net + 1..].join(&b'/');
             worker.open_files().net_files.push(NetFile { name, ino: stat.stx_ino, holder });
         }
-        _ if is_of_an_ended_process(worker, &components) => suspect(worker, NamespaceKind::Pid, holder),
         _ => {}
     }
 }
 
 /// Reads the first id of an open mountinfo file, through a duplicate and without moving its position.
-fn first_mount(visit: &Visit, fd: RawFd) -> Option<u32> {
-    let file = pidfd::getfd(visit.pidfd.as_ref()?.as_fd(), fd)?.ok()?;
+fn first_mount(table: &FdTable<'_>, fd: RawFd) -> Option<u32> {
+    let file = table.duplicate(fd)?.ok()?;
     let mut start = [0u8; 4096];
     let count = rustix::io::pread(&file, &mut start, 0).ok()?;
     let line = start[..count].split(|byte| *byte == b'\n').next()?;
     mountinfo::parse_line(line).map(|mount| mount.id)
 }
 
-/// Tells whether a path of procfs leads through the directory of a process that is no more. Its open files still hold
-/// its number, and with it the pid namespace; which one, nothing tells any more.
-fn is_of_an_ended_process(worker: &Worker<'_>, components: &[&[u8]]) -> bool {
-    let pid = components.iter().find_map(|component| crate::target::parse_pid(std::str::from_utf8(component).ok()?));
-    pid.is_some_and(|pid| {
-        let there = rustix::fs::statat(worker.proc, pid.to_string(), AtFlags::empty());
-        matches!(there, Err(rustix::io::Errno::NOENT))
-    })
+/// Everything below the directory of a process keeps the process's number, and with it the pid namespace of that number.
+/// Which one can be told while the process is there, and by the numbers of our own procfs alone.
+fn of_a_process(worker: &mut Worker<'_>, holder: &Holder, stat: &Statx) {
+    let Holder::OpenFile { path, .. } = holder else { return };
+    if !worker.kinds.contains(NamespaceKind::Pid) {
+        return;
+    }
+    // A mount that cannot be seen from our root shows as if it were the root itself.
+    let below = path.strip_prefix(b"/proc/").or_else(|| path.strip_prefix(b"/")).unwrap_or(path);
+    let mut numbers = below.split(|byte| *byte == b'/').map(|component| {
+        let number = component.strip_suffix(b" (deleted)").unwrap_or(component);
+        crate::target::parse_pid(std::str::from_utf8(number).ok()?)
+    });
+    let first = numbers.next().flatten();
+    if first.is_none() && numbers.all(|number| number.is_none()) {
+        return;
+    }
+    // The kernel marks what belongs to an ended process, even if another has its number by now.
+    let lives = !path.ends_with(b" (deleted)");
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    let namespace = match first {
+        Some(pid) if lives && worker.proc_device == Some(device) => {
+            worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY)
+        }
+        // Another procfs has other numbers, and where it begins in a path is not told.
+        _ => Err(io::ErrorKind::NotFound.into()),
+    };
+    match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Pid)) {
+        // Our own is kept by ourselves, and such files are open everywhere.
+        Ok(place) if worker.own_pid_namespace == Some(place.id.ino) => {}
+        Ok(place) => worker.hold(place, holder.clone()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) || error.raw_os_error() == Some(libc::ESRCH) => {
+            suspect(worker, NamespaceKind::Pid, holder.clone());
+        }
+        // That process is counted as hidden.
+        Err(_) => {}
+    }
 }
 
 fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
@@ -171,11 +185,13 @@ fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
 }
 
 /// A pidfd whose process has ended: as long as it is a zombie its namespace can still be read, afterwards nothing tells.
-pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
-    let holder = Holder::Pidfd { pid: visit.process.pid, fd };
+pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
+    let holder = Holder::Pidfd { pid: visit.process.pid, tid: table.tid, fd };
+    let directory =
+        table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
     let zombie = || -> io::Result<Option<OwnedFd>> {
         let mut text = Vec::new();
-        worker.proc.read(visit.process.pid, &format!("fdinfo/{fd}"), &mut text)?;
+        worker.proc.read_at(&format!("{directory}/fdinfo/{fd}"), &mut text)?;
         let number = Status::new(&text).field("Pid").and_then(|pid| std::str::from_utf8(pid).ok());
         let Some(pid) = number.and_then(crate::target::parse_pid) else { return Ok(None) };
         worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY).map(Some)

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
+use super::reach;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Device;
 use crate::printable;
@@ -25,35 +26,10 @@ pub struct Located {
     pub block_device: Option<Device>,
 }
 
-/// Opens the root directory of a mount namespace by joining it, on a thread that ends at once; for namespaces no
-/// process of which leads there.
-///
-/// # Errors
-/// EPERM: it wants CAP_SYS_ADMIN over the namespace, CAP_SYS_CHROOT and CAP_SYS_ADMIN over ours (setns(2)).
-pub fn root_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    elsewhere(|| {
-        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS)?;
-        Ok(rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
-    })
-}
-
-/// Calls `open` on a thread whose root, working directory and mount namespace it may change.
-fn elsewhere(open: impl FnOnce() -> io::Result<OwnedFd> + Send) -> io::Result<OwnedFd> {
-    let apart = || {
-        // The thread must not share root and working directory with us (setns(2): EINVAL).
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
-        open()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("elsewhere".into()).spawn_scoped(scope, apart)?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
 /// Opens `path` below `root` by making that the root of a thread, for kernels without openat2(2). Only its place is
 /// looked at, so it does no harm where a link of the target's /proc leads out of it.
 fn open_chrooted(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
-    elsewhere(|| {
+    reach::apart(|| {
         rustix::process::fchdir(root)?;
         rustix::process::chroot(".")?;
         Ok(rustix::fs::open(OsStr::from_bytes(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sched::CloneFlags;
@@ -19,17 +19,31 @@ pub(crate) fn within<T: Send>(
     kind: NamespaceKind,
     ask: impl FnOnce() -> io::Result<T> + Send,
 ) -> io::Result<T> {
-    std::thread::scope(|scope| {
-        let asking = std::thread::Builder::new().name("ask".into()).spawn_scoped(scope, || {
-            if kind == NamespaceKind::Mnt {
-                // A mount namespace is joined with root and working directory, which must not be shared (setns(2)).
-                nix::sched::unshare(CloneFlags::CLONE_FS)?;
-            }
-            nix::sched::setns(namespace, CloneFlags::from_bits_retain(kind.clone_flag() as i32))?;
-            ask()
-        })?;
-        asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    apart(|| {
+        nix::sched::setns(namespace, CloneFlags::from_bits_retain(kind.clone_flag() as i32))?;
+        ask()
     })
+}
+
+/// Runs `act` in a thread whose root, working directory and namespaces it may change, and waits for it.
+pub(super) fn apart<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("apart".into()).spawn_scoped(scope, || {
+            // A mount namespace is joined with root and working directory, which must not be shared (setns(2): EINVAL).
+            nix::sched::unshare(CloneFlags::CLONE_FS)?;
+            act()
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Opens the root directory of a mount namespace by joining it, for namespaces no process of which leads there.
+///
+/// # Errors
+/// EPERM: it wants CAP_SYS_ADMIN over the namespace, CAP_SYS_CHROOT and CAP_SYS_ADMIN over ours (setns(2)).
+pub fn root_of_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    within(namespace, NamespaceKind::Mnt, || Ok(rustix::fs::open("/", flags, Mode::empty())?))
 }
 
 /// Opens a path of a mount namespace, as O_PATH, and returns what `accept` makes of it: through our own root, through
@@ -50,18 +64,27 @@ pub(super) fn open<T: Send>(
         let roots = members.map(|member| scan.proc.open_at(&format!("{member}/root"), OFlags::PATH));
         return roots.filter_map(Result::ok).find_map(open);
     }
-    let root = scan.registry.with(place.index, |_, _, pin| super::root_of_namespace(pin?).ok());
+    let root = scan.registry.with(place.index, |_, _, pin| root_of_namespace(pin?).ok());
     root.and_then(open)
 }
 
 /// Opens a path below a root. It is another's choice: it is resolved below the root whatever links stand in the way, and
 /// only as far as the kernel has it in memory (RESOLVE_CACHED, since Linux 5.12), which mount points are. A component
 /// that lies on a FUSE or network filesystem that no longer answers would hang us.
-fn open_below(root: OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
+///
+/// Kernels before that take what stands at the path; whoever asks examines what it gets.
+pub(crate) fn open_below(root: impl AsFd, path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
     let relative = path.strip_prefix(b"/").unwrap_or(path);
     // The root of the namespace itself may be what is looked for.
     let relative = if relative.is_empty() { b"." } else { relative };
-    Ok(rustix::fs::openat2(root, OsStr::from_bytes(relative), flags, Mode::empty(), resolve)?)
+    let relative = OsStr::from_bytes(relative);
+    match rustix::fs::openat2(&root, relative, flags, Mode::empty(), resolve) {
+        // EINVAL: no RESOLVE_CACHED.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+            Ok(rustix::fs::openat(&root, relative, flags, Mode::empty())?)
+        }
+        opened => Ok(opened?),
+    }
 }

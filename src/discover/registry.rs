@@ -45,6 +45,13 @@ pub(super) struct Entry {
     pub(super) pin: Option<OwnedFd>,
 }
 
+impl Entry {
+    /// Tells whether only a mount table has told of it.
+    fn is_noted(&self) -> bool {
+        self.unique_id == Observed::Hidden(Why::Unreachable)
+    }
+}
+
 /// The threads that share a registry do not panic while they hold the lock, so a poisoned one is still whole.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +110,7 @@ impl Registry {
         let mut state = lock(&self.state);
         let by_inode = state.by_inode.get(&id.ino).copied();
         // So far only a mount table had told of it.
-        let noted = by_inode.filter(|index| state.entries[*index].unique_id == Observed::Hidden(Why::Unreachable));
+        let noted = by_inode.filter(|index| state.entries[*index].is_noted());
         let found = match unique_id {
             Some(unique_id) => state.by_unique_id.get(&unique_id).copied(),
             None => by_inode.filter(|_| noted.is_none()),
@@ -139,6 +146,24 @@ impl Registry {
     pub(super) fn find_pinned(&self, ino: u64) -> Option<usize> {
         let state = lock(&self.state);
         state.by_inode.get(&ino).copied().filter(|index| state.entries[*index].pin.is_some())
+    }
+
+    /// Tells whether the namespace with this inode was met itself, not just told of by a mount table.
+    pub(super) fn has_met(&self, ino: u64) -> bool {
+        let state = lock(&self.state);
+        state.by_inode.get(&ino).is_some_and(|index| !state.entries[*index].is_noted())
+    }
+
+    /// Returns inode and kind of those that only a mount table told of.
+    pub(super) fn noted(&self) -> Vec<(u64, NamespaceKind)> {
+        let state = lock(&self.state);
+        state.entries.iter().filter(|entry| entry.is_noted()).map(|entry| (entry.id.ino, entry.kind)).collect()
+    }
+
+    /// Returns the highest of the kernel's own ids that was met.
+    pub(super) fn highest_unique_id(&self) -> u64 {
+        let state = lock(&self.state);
+        state.entries.iter().filter_map(|entry| entry.unique_id.known()).max().unwrap_or_default()
     }
 
     /// Takes the pin of a namespace away, so that we do not keep it alive.

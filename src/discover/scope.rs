@@ -1,6 +1,7 @@
 //! What a scan shall look at.
 
 use crate::kind::{KindSet, NamespaceKind};
+use crate::target::by_handle::Wanted;
 
 /// What a scan shall look at; the less, the faster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Scope {
     pub net_ids: bool,
     /// Whose parent, uid and command line to read.
     pub commands: Commands,
+    /// A namespace to look for by the kernel's ids, should nothing lead to it.
+    pub(crate) sought: Option<Wanted>,
 }
 
 /// Whose parent, uid and command line to read.
@@ -55,12 +58,25 @@ impl Scope {
             hierarchy: true,
             net_ids: false,
             commands: Commands::Leads,
+            sought: None,
         }
     }
 
     /// Returns the scope that sees everything that holds a namespace.
     pub fn holders() -> Self {
         Self { threads: true, rare_holders: true, commands: Commands::None, ..Self::everything() }
+    }
+
+    /// Returns the scope that sees everything that holds the namespace with this inode, of any kind or of one, and of its
+    /// relatives; also if nothing leads to it, where the kernel can (since Linux 6.18).
+    pub fn holders_of(ino: u64, kind: Option<NamespaceKind>) -> Self {
+        let kinds = match kind {
+            // A user namespace owns all sorts.
+            None | Some(NamespaceKind::User) => KindSet::ALL,
+            // Bind mounts live in mount namespaces.
+            Some(kind) => KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt),
+        };
+        Self { kinds, sought: Some(Wanted { ino, kind }), ..Self::holders() }
     }
 
     /// Returns the scope that sees processes and their namespaces alone.

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, RawFd};
 use rustix::fs::{FileType, Statx};
 
 use super::Scope;
-use super::descriptors::{duplicate, hide};
+use super::descriptors::hide;
+use super::fd_tables::FdTable;
 use super::worker::{Visit, Worker};
 use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};
@@ -23,12 +24,12 @@ pub(super) fn is_one(stat: &Statx, scope: &Scope) -> bool {
 
 /// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
 /// there the process itself is what holds it.
-pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
+pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
     if !worker.kinds.contains(NamespaceKind::Net) {
         return;
     }
     // Nothing below /proc leads to a socket, so there is no other way than a duplicate.
-    let duplicate = match duplicate(visit, fd) {
+    let duplicate = match table.duplicate(fd) {
         None if visit.hidden.is_some() => return,
         None if !worker.proc.is_of_our_pid_namespace() => return worker.hide(Subject::Socket, Why::ForeignProc),
         None => return worker.hide(Subject::Socket, Why::Unsupported),
@@ -38,7 +39,7 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, fd: RawFd) {
     let namespace = duplicate.and_then(|socket| socket::network_namespace(socket.as_fd()));
     match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
         Ok(place) if visit.process.links[NamespaceKind::Net as usize] != Observed::Known(place.id) => {
-            worker.hold(place, Holder::Socket { pid: visit.process.pid, fd });
+            worker.hold(place, Holder::Socket { pid: visit.process.pid, tid: table.tid, fd });
         }
         Ok(_) => {}
         Err(error) => hide(worker, visit, Subject::Socket, &error),

@@ -2,6 +2,7 @@
 
 use rustix::fs::OFlags;
 
+use super::fd_tables;
 use super::processes::{other_threads, read_link};
 use super::worker::{Visit, Worker};
 use crate::kind::NamespaceLink;
@@ -29,6 +30,9 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     visit.process.threads = Observed::Known(tids.len() as u32 + leader);
     if visit.hidden.is_some() {
         return;
+    }
+    if worker.scope.threads && (worker.scope.descriptors || worker.scope.sockets) {
+        fd_tables::find(worker, visit, &tids);
     }
     for tid in tids {
         // A thread that vanishes is no loss.

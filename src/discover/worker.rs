@@ -1,9 +1,10 @@
 //! The part of a scan that looks at one process after the other, shared out to two threads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::filesystems::Filesystems;
 use super::open_files::OpenFiles;
 use super::registry::{Known, Place, Registry};
 use super::{Look, SOURCES, Scope};
@@ -34,12 +35,14 @@ pub(super) struct Worker<'a> {
     pub(super) inherited: &'a HashSet<RawFd>,
     /// The inode of our own pid namespace, of which our /proc must be.
     pub(super) own_pid_namespace: Option<u64>,
+    /// The device of our procfs, if it shows our own pid namespace.
+    pub(super) proc_device: Option<u64>,
     /// The device of pidfds, where the kernel gives them one of their own (since Linux 6.9).
     pub(super) pidfd_device: Option<u64>,
     /// Space that is used again for every process.
     pub(super) buffer: Vec<u8>,
-    /// The filesystem's magic number of pseudo devices, by the minor number.
-    pub(super) magics: HashMap<u32, u64>,
+    /// The filesystems whose open files are judged.
+    pub(super) filesystems: &'a Filesystems,
     known: Known,
     gathered: Gathered,
 }
@@ -59,6 +62,8 @@ pub(super) struct Visit {
     pub(super) process: Process,
     /// Pins the process; `None` where the kernel or our /proc does not allow it.
     pub(super) pidfd: Option<OwnedFd>,
+    /// Its threads with tables of descriptors of their own, where threads are looked at.
+    pub(super) own_tables: Vec<Pid>,
     /// It vanished; nothing of it is kept.
     pub(super) gone: bool,
     /// Why its namespaces cannot be read, where they cannot.
@@ -66,7 +71,13 @@ pub(super) struct Visit {
 }
 
 impl<'a> Worker<'a> {
-    fn new(scope: &'a Scope, proc: &'a Proc, registry: &'a Registry, inherited: &'a HashSet<RawFd>) -> Self {
+    fn new(
+        scope: &'a Scope,
+        proc: &'a Proc,
+        registry: &'a Registry,
+        inherited: &'a HashSet<RawFd>,
+        filesystems: &'a Filesystems,
+    ) -> Self {
         // Before Linux 6.9 pidfds share their device with every other anonymous file.
         let pidfd_device = pidfd::open(std::process::id() as Pid)
             .and_then(Result::ok)
@@ -81,9 +92,13 @@ impl<'a> Worker<'a> {
             me: proc.own_pid(),
             inherited,
             own_pid_namespace: rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino),
+            proc_device: rustix::fs::fstat(proc)
+                .ok()
+                .filter(|_| proc.is_of_our_pid_namespace())
+                .map(|stat| stat.st_dev),
             pidfd_device,
             buffer: Vec::with_capacity(4096),
-            magics: HashMap::new(),
+            filesystems,
             known: Known::default(),
             gathered: Gathered::default(),
         }
@@ -96,7 +111,7 @@ impl<'a> Worker<'a> {
             Some(Ok(pidfd)) => (Some(pidfd), false),
             None => (None, false),
         };
-        let mut visit = Visit { process: Process::new(pid), pidfd, gone, hidden: None };
+        let mut visit = Visit { process: Process::new(pid), pidfd, own_tables: Vec::new(), gone, hidden: None };
         for source in &SOURCES {
             if let Look::Process(look) = source.look
                 && !visit.gone
@@ -145,9 +160,10 @@ pub(super) fn visit_all(
     pids: &[Pid],
     inherited: &HashSet<RawFd>,
 ) -> Gathered {
+    let filesystems = if scope.rare_holders { Filesystems::of_the_machine(proc, pids) } else { Filesystems::default() };
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut worker = Worker::new(scope, proc, registry, inherited);
+        let mut worker = Worker::new(scope, proc, registry, inherited, &filesystems);
         loop {
             let start = next.fetch_add(SHARE, Ordering::Relaxed);
             let Some(share) = pids.get(start..pids.len().min(start + SHARE)) else { break };

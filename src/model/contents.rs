@@ -59,8 +59,19 @@ pub struct UserSettings {
     pub gid_map: Vec<IdRange>,
     /// Whether setgroups(2) is allowed.
     pub setgroups: Option<bool>,
-    /// How many namespaces of each kind may be made in it, by the name in `/proc/sys/user`.
-    pub limits: Vec<(&'static str, u64)>,
+    /// How many namespaces of each kind may be made in it.
+    pub limits: Vec<NamespaceLimit>,
+}
+
+/// How many namespaces of a kind one user may have in a user namespace and below it (namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceLimit {
+    /// The kind, as `/proc/sys/user` calls it.
+    pub name: &'static str,
+    /// The limit, for each uid.
+    pub most: u64,
+    /// How many were seen there, of all uids together: the kernel tells neither who made them nor its own count.
+    pub seen: usize,
 }
 
 /// How many mounts a mount namespace has.
@@ -70,6 +81,8 @@ pub struct MountSummary {
     pub root: Option<(Vec<u8>, Vec<u8>)>,
     /// How many mounts.
     pub mounts: usize,
+    /// Whether these are only those below the root of a process that lives there.
+    pub partial: bool,
     /// The mount points of those that share their events with others.
     pub shared: Vec<Vec<u8>>,
 }

@@ -18,6 +18,8 @@ pub enum Subject {
     Socket,
     /// The threads of a process.
     Threads,
+    /// The descriptors that single threads of a process have in tables of their own, if any has one.
+    ThreadDescriptors,
     /// The mounts of a mount namespace.
     MountTable,
     /// A line of a mount table that could not be understood.
@@ -37,6 +39,7 @@ impl Subject {
             Self::Descriptors => "descriptors",
             Self::Socket => "sockets",
             Self::Threads => "threads",
+            Self::ThreadDescriptors => "thread_descriptors",
             Self::MountTable => "mount_tables",
             Self::MountLine => "mount_lines",
             Self::Chroot => "partial_mount_tables",
@@ -54,6 +57,7 @@ impl Subject {
             Self::Descriptors => ("process's descriptors", "processes' descriptors"),
             Self::Socket => ("socket", "sockets"),
             Self::Threads => ("process's threads", "processes' threads"),
+            Self::ThreadDescriptors => ("process's threads' own descriptors", "processes' threads' own descriptors"),
             Self::MountTable => ("mount table", "mount tables"),
             Self::MountLine => ("malformed line of a mount table", "malformed lines of mount tables"),
             Self::Chroot => ("mount table in part", "mount tables in part"),

@@ -27,6 +27,8 @@ pub enum Holder {
     Descriptor {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own; `None`: it is in the table that the process's threads share.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -34,6 +36,8 @@ pub enum Holder {
     Pidfd {
         /// The process that has the descriptor.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -41,6 +45,8 @@ pub enum Holder {
     Socket {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
     },
@@ -67,6 +73,8 @@ pub enum Holder {
     OpenFile {
         /// The process.
         pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
         /// The number of the descriptor.
         fd: RawFd,
         /// The file, as the link of the descriptor reads.
@@ -85,34 +93,6 @@ pub struct Suspect {
     pub kind: NamespaceKind,
     /// What holds it.
     pub holder: Holder,
-}
-
-/// A process outside a mount namespace that has something of it open. That keeps a mount and its device busy, but not
-/// the namespace alive.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MountUse {
-    /// The mount namespace.
-    pub mount_namespace: NamespaceId,
-    /// Where the mount is in it.
-    pub mount_point: Vec<u8>,
-    /// The process.
-    pub pid: Pid,
-    /// What it has open.
-    pub by: UsedBy,
-}
-
-/// By what a process uses a mount.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum UsedBy {
-    /// Its working directory.
-    WorkingDirectory,
-    /// Its root directory.
-    Root,
-    /// The file it executes.
-    Executable,
-    /// A descriptor with this number.
-    Descriptor(RawFd),
 }
 
 /// The sorts of [`Holder`], for counting.

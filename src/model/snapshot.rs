@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub(crate) suspects: Vec<Suspect>,
     /// Who uses mounts of a namespace they are not in, sorted.
     pub(crate) mount_uses: Vec<MountUse>,
+    /// The namespace that was sought is not there, for sure.
+    pub(crate) absent: bool,
 }
 
 impl Snapshot {
@@ -45,6 +47,12 @@ impl Snapshot {
     /// holders.
     pub fn mount_uses(&self) -> &[MountUse] {
         &self.mount_uses
+    }
+
+    /// Tells whether the namespace that the scope named is certain not to be there: nothing leads to it, and the kernel
+    /// knows none of its inode (since Linux 6.18).
+    pub fn is_absent(&self) -> bool {
+        self.absent
     }
 
     /// Returns the namespace with this id, if it was seen.

@@ -196,8 +196,8 @@ fn foreign(dir: &OwnedFd) -> Error {
     };
     let message = format!("/proc belongs to another pid namespace{which}, which we are not in");
     Error::new(ErrorKind::Unsupported, message).with_hint(
-        "`umount /proc` uncovers our own, if the other was mounted over it (being shared, it takes what others mount: \
-         `nstool mounts --check-shared` then tells whom); else mount one: `mount -t proc proc /proc`",
+        "`umount /proc` uncovers our own, then `nstool mounts --check-shared` tells how the other came there; if none lies \
+         below: `mount -t proc proc /proc`",
     )
 }
 

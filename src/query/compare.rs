@@ -279,7 +279,8 @@ fn cgroups(a: &Side<'_>, b: &Side<'_>, pair: &PairFacts) -> Vec<String> {
         Some(format!("{} sees the cgroup of {} as {}", viewer.label, of.label, printable(&entry.path)))
     };
     let clauses = [seen(a, b, &pair.cgroup_of_second), seen(b, a, &pair.cgroup_of_first)];
-    clauses.into_iter().flatten().collect()
+    let clauses: Vec<String> = clauses.into_iter().flatten().collect();
+    if clauses.is_empty() { vec!["how one sees the other's cgroups cannot be read".to_owned()] } else { clauses }
 }
 
 /// How many mounts are named before the rest is counted.
@@ -316,8 +317,15 @@ fn mounts(a: &Side<'_>, b: &Side<'_>, pair: &PairFacts) -> Vec<String> {
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         clauses.push(format!("{words} on {}{rest}", places.join(", ")));
     }
-    if clauses.is_empty() {
+    let partial: Vec<&str> =
+        [a, b].iter().zip(tables).filter(|(_, table)| table.partial).map(|(side, _)| side.label).collect();
+    if clauses.is_empty() && partial.is_empty() {
         clauses.push("a mount made in one never appears in the other".to_owned());
+    } else if clauses.is_empty() {
+        clauses.push("no mount that can be seen passes".to_owned());
+    }
+    if !partial.is_empty() {
+        clauses.push(format!("only the mounts below the root of {} could be read", partial.join(" and ")));
     }
     clauses
 }

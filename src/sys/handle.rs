@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 use super::probe::Interface;
+use crate::kind::NamespaceKind;
 
 pub(crate) static HANDLE: Interface =
     Interface::new("nsfs file handles", "6.18", "a namespace that ended during the scan may be listed");
@@ -17,7 +18,7 @@ const SPACE: usize = 128;
 
 /// `struct file_handle`.
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Handle {
     length: u32,
     kind: i32,
@@ -46,6 +47,18 @@ impl Handle {
         })?;
         // EOPNOTSUPP: an nsfs without handles.
         Some(result).filter(|result| !matches!(result, Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP)))
+    }
+
+    /// Makes the handle of the namespace with this id of NS_GET_ID, kind and inode (`struct nsfs_file_handle` of the kernel's
+    /// `include/uapi/linux/nsfs.h`).
+    pub(crate) fn compose(id: u64, kind: NamespaceKind, ino: u32) -> Self {
+        /// `FILEID_NSFS`.
+        const NSFS: i32 = 0xf1;
+        let mut bytes = [0; SPACE];
+        bytes[..8].copy_from_slice(&id.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&kind.clone_flag().to_ne_bytes());
+        bytes[12..16].copy_from_slice(&ino.to_ne_bytes());
+        Self { length: 16, kind: NSFS, bytes }
     }
 
     /// Makes the handle of the namespace with this unique id (`struct nsfs_file_handle`: id, kind and inode, of which the

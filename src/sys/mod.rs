@@ -7,6 +7,7 @@
 pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod handle;
+pub(crate) mod kcmp;
 pub(crate) mod loop_device;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
@@ -21,6 +22,13 @@ pub(crate) mod statmount;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Returns how many CPUs the machine can have, whichever of them we may use.
+pub(crate) fn cpus() -> u64 {
+    // SAFETY: the call takes an integer.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    u64::try_from(count).unwrap_or(1).max(1)
+}
 
 /// Turns the -1 of a C call into the errno.
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -74,8 +74,8 @@ pub fn try_interfaces() {
 /// assert_eq!((pidfd.since, pidfd.fallback), ("5.3", "/proc/PID"));
 /// ```
 pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
-    use super::{handle, nsfs, pidfd, statmount};
-    let all: [&'static Interface; 8] = [
+    use super::{handle, kcmp, nsfs, pidfd, statmount};
+    let all: [&'static Interface; 9] = [
         &pidfd::OPEN,
         &pidfd::GET_NAMESPACE,
         &pidfd::GET_INFO,
@@ -84,6 +84,7 @@ pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
         &nsfs::MNT_GET_NEXT,
         &handle::HANDLE,
         &statmount::STATMOUNT,
+        &kcmp::KCMP,
     ];
     all.into_iter()
 }

@@ -3,6 +3,7 @@
 //! [`Target`] is what was typed, parsed once at the edge; [`Target::resolve`] turns it into pinned descriptors: a
 //! [`PinnedProcess`] or a [`PinnedNamespace`].
 
+pub(crate) mod by_handle;
 mod namespace;
 mod process;
 mod resolve;

@@ -31,6 +31,14 @@ impl PinnedNamespace {
         Ok(Self { kind, id: NamespaceId { ino: stat.st_ino, dev: stat.st_dev }, fd })
     }
 
+    /// Holds the same namespace once more.
+    ///
+    /// # Errors
+    /// EMFILE: no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { kind: self.kind, id: self.id, fd: self.fd.try_clone()? })
+    }
+
     /// Returns its kind.
     pub fn kind(&self) -> NamespaceKind {
         self.kind

@@ -1,32 +1,40 @@
 //! Finding a namespace by its inode: at processes, threads, descriptors, bind mounts, and among the owners and parents
-//! of what is found there.
+//! of what is found there, and last by the kernel's ids.
 //!
 //! The cheap places come first. Every match is opened and its inode read again from the descriptor, so a place that
 //! changes meanwhile is passed over and never mistaken.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
+use super::by_handle::{self, Wanted};
 use super::namespace::PinnedNamespace;
+use crate::discover::reach;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::proc::{Proc, mountinfo, numbers_in};
-use crate::sys::nsfs::NSFS_MAGIC;
+use crate::sys::nsfs::{self, NSFS_MAGIC};
+
+/// How many handles are tried: some seconds' worth at most.
+const TRIES: u64 = 4_000_000;
 
 /// Finds the namespace with inode `ino`, which must be of `kind` if that is told.
 pub(super) fn find(ino: u64, kind: Option<NamespaceKind>) -> Result<PinnedNamespace> {
     let proc = Proc::open()?;
     let pids = proc.pids()?;
-    let mut search = Search { proc: &proc, ino, kind, hidden: 0 };
+    let nsfs_device = rustix::fs::stat("/proc/self/ns/mnt").map_or(0, |stat| stat.st_dev);
+    let mut search = Search { proc: &proc, ino, kind, hidden: 0, highest: Cell::new(0), nsfs_device };
     search
         .at_processes(&pids)
         .or_else(|| search.at_threads(&pids))
         .or_else(|| search.at_descriptors(&pids))
         .or_else(|| search.at_bind_mounts(&pids))
         .or_else(|| search.above(&pids))
+        .or_else(|| search.by_handle())
         .ok_or_else(|| search.not_found())
 }
 
@@ -36,6 +44,10 @@ struct Search<'a> {
     kind: Option<NamespaceKind>,
     /// How many processes refused to show their namespaces.
     hidden: usize,
+    /// The highest of the kernel's ids among the namespaces that were opened.
+    highest: Cell<u64>,
+    /// The device of all namespace files.
+    nsfs_device: u64,
 }
 
 impl Search<'_> {
@@ -102,7 +114,9 @@ impl Search<'_> {
                 // DONT_SYNC: a descriptor on a dead network filesystem must not hang us. The link's text would not do:
                 // a namespace opened through a bind mount reads as that path.
                 let stat = rustix::fs::statx(self.proc, &path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
-                if stat.stx_ino != self.ino {
+                // Nor is a file asked that only has the same number: its filesystem may not answer any more.
+                let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+                if stat.stx_ino != self.ino || device != self.nsfs_device {
                     return None;
                 }
                 self.reopen(rustix::fs::openat(self.proc, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?)
@@ -131,7 +145,7 @@ impl Search<'_> {
             let mounts = mountinfo::parse(&text).mounts;
             let place = mounts.into_iter().find(|mount| mount.fs_type == b"nsfs" && self.matches(&mount.root))?;
             let root = self.proc.open_file(pid, "root", OFlags::PATH | OFlags::DIRECTORY).ok()?;
-            self.reopen(open_below(&root, &place.mount_point)?)
+            self.reopen(reach::open_below(&root, &place.mount_point).ok()?)
         })
     }
 
@@ -163,6 +177,9 @@ impl Search<'_> {
             if self.is_it(&namespace) {
                 return Some(namespace);
             }
+            if let Some(Ok(id)) = nsfs::unique_id(namespace.as_fd()) {
+                self.highest.set(self.highest.get().max(id));
+            }
             if seen.insert(namespace.id()) {
                 waiting.extend(namespace.owner());
                 waiting.extend(namespace.parent());
@@ -171,12 +188,22 @@ impl Search<'_> {
         None
     }
 
+    /// Tries the kernel's ids: what keeps a namespace need not lead to it.
+    fn by_handle(&self) -> Option<PinnedNamespace> {
+        let wanted = Wanted { ino: self.ino, kind: self.kind };
+        let found = by_handle::find(&[wanted], self.highest.get(), TRIES);
+        found.namespaces.into_iter().find_map(|(_, fd, _)| self.accept(fd))
+    }
+
     fn not_found(&self) -> Error {
         let what = self.kind.map(|kind| format!("{kind} ")).unwrap_or_default();
         let error = Error::new(ErrorKind::NotFound, format!("no {what}namespace {} found", self.ino));
         if self.hidden > 0 {
-            let hidden = self.hidden;
-            error.with_hint(format!("{hidden} processes could not be examined: run as root to search them too"))
+            let advice = if rustix::process::geteuid().is_root() { "" } else { ": run as root to search them too" };
+            let what = if self.hidden == 1 { "1 process".to_owned() } else { format!("{} processes", self.hidden) };
+            error.with_hint(format!(
+                "{what} could not be examined{advice}; `nstool ls` lists the namespaces that are there"
+            ))
         } else {
             error.with_hint("`nstool ls` lists the namespaces that are there")
         }
@@ -185,17 +212,4 @@ impl Search<'_> {
 
 fn is_refusal(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM))
-}
-
-/// Opens a path below the root directory of a process, so that links in it cannot lead outside.
-fn open_below(root: &OwnedFd, path: &[u8]) -> Option<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
-        // Before Linux 5.6; what is opened is examined before it is used.
-        Err(rustix::io::Errno::NOSYS) => {
-            let relative = path.strip_prefix(b"/").unwrap_or(path);
-            rustix::fs::openat(root, relative, flags, Mode::empty()).ok()
-        }
-        opened => opened.ok(),
-    }
 }

@@ -1,4 +1,5 @@
-//! The kernel's own word on whether a namespace is still there: its file handle (since Linux 6.18).
+//! What tests need of system calls that no crate wraps; above all the kernel's own word on whether a namespace is still
+//! there: its file handle (since Linux 6.18).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -60,4 +61,11 @@ impl Handle {
     pub fn wait_until_gone(&self) -> bool {
         super::try_eventually(|| (!self.is_alive()).then_some(())).is_some()
     }
+}
+
+/// Gives the calling thread a table of descriptors of its own that has only those below `first` (close_range(2)).
+pub fn keep_descriptors_below(first: libc::c_uint) {
+    // SAFETY: the call takes integers; what it leaves out of the new table stays open in the one the other threads share.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }

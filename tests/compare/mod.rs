@@ -204,6 +204,67 @@ fn a_namespace_stands_for_a_process_where_its_kind_is_compared() {
 }
 
 #[test]
+fn two_mount_namespaces_are_compared_by_their_files() {
+    crate::need_root!();
+    let place = tempfile("compare-files");
+    let script = format!(
+        "mount --make-rprivate / && mount -t tmpfs t '{0}' && mount --make-shared '{0}' && echo && exec sleep infinity",
+        place.to_str().unwrap()
+    );
+    let outer = Helper::shell(&["unshare", "--mount"], &script);
+    let file = format!("/proc/{}/ns/mnt", outer.pid());
+    let join = format!("--mount={file}");
+    let copy = ["nsenter", &join, "unshare", "--mount", "--propagation", "unchanged"];
+    let inner = Helper::shell(&copy, "echo; exec sleep infinity");
+    let other = format!("/proc/{}/ns/mnt", inner.pid());
+    for (first, second) in [(&file, &other), (&file, &inner.pid().to_string())] {
+        let (answer, code) = compare(&[first, second]);
+        assert_eq!(code, 1);
+        let text = meaning(&answer, "mnt");
+        assert!(text.contains("both ways on") && text.contains(place.to_str().unwrap()), "{text}");
+    }
+    std::fs::remove_dir(place).unwrap();
+}
+
+#[test]
+fn an_ordinary_user_compares_with_a_sandbox_of_their_own() {
+    crate::need_root!();
+    crate::need!("setpriv");
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let unshare = ["unshare", "--user", "--map-root-user", "--mount", "--cgroup"];
+    let inner = Helper::shell(&[&nobody[..], &unshare].concat(), "echo; exec sleep infinity");
+    let public = crate::common::Public::copy("compare");
+    let output = public.run_as_nobody().args(["compare", "--json", &inner.pid().to_string()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = meaning(&answer, "cgroup");
+    assert!(text.contains(&format!("{} sees the cgroup of self as /", inner.pid())), "{text}");
+    assert!(!meaning(&answer, "mnt").contains("cannot be read"), "{answer}");
+    assert!(meaning(&answer, "user").contains("self has capabilities over"), "{answer}");
+}
+
+#[test]
+fn without_statmount_the_mounts_are_those_that_the_processes_see() {
+    crate::need_root!();
+    let place = tempfile("compare-older");
+    let place = place.to_str().unwrap();
+    let script = format!(
+        "mount --make-rprivate / && mount -t tmpfs t '{place}' && mount --make-shared '{place}' && echo && exec sleep infinity"
+    );
+    let outer = Helper::shell(&["unshare", "--mount"], &script);
+    let join = format!("--mount=/proc/{}/ns/mnt", outer.pid());
+    let copy = ["nsenter", &join, "unshare", "--mount", "--propagation", "unchanged"];
+    let inner = Helper::shell(&copy, "echo; exec sleep infinity");
+    let program = env!("CARGO_BIN_EXE_nstool");
+    let words = ["without", "statmount", "listmount", "--", program, "compare", "--json", "-t", "mnt"];
+    let output =
+        crate::common::stage(&words).args([outer.pid().to_string(), inner.pid().to_string()]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(meaning(&answer, "mnt").contains("both ways on"), "{answer}");
+    std::fs::remove_dir(place).unwrap();
+}
+
+#[test]
 fn trouble_is_said_and_exits_with_2() {
     let mut ended = Command::new("true").spawn().unwrap();
     let gone = ended.id().to_string();
@@ -220,6 +281,13 @@ fn trouble_is_said_and_exits_with_2() {
     refuse(&["self:1"], &["malformed target"]);
     refuse(&[&format!("{}:1", std::process::id())], &["has ended"]);
     refuse(&["self", "-t", "nat"], &["unknown kind"]);
+    refuse(&[&gone], &["no process", "hint:"]);
+    refuse(&["self", "ns:1"], &["no namespace 1 found", "hint:"]);
+    refuse(&["self", "net:no-such-name"], &["is named no-such-name", "hint:"]);
+    refuse(&["/no/such/file"], &["cannot open /no/such/file"]);
+    let place = tempfile("compare-no-namespace");
+    refuse(&[place.to_str().unwrap()], &["is no namespace file", "hint:"]);
+    std::fs::remove_dir(place).unwrap();
     refuse(&[], &["required"]);
 }
 
@@ -255,11 +323,13 @@ fn two_processes_are_compared_without_looking_at_others() {
     crate::need!("strace");
     let pid = std::process::id().to_string();
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-e", "trace=pidfd_open", env!("CARGO_BIN_EXE_nstool"), "compare", &pid, "self"]);
+    strace.args(["-f", "-e", "trace=pidfd_open,getdents64"]);
+    strace.args([env!("CARGO_BIN_EXE_nstool"), "compare", &pid, "self"]);
     let output = strace.output().unwrap();
     let trace = String::from_utf8(output.stderr).unwrap();
     // Those two, and nstool itself where it asks whom it may compare with.
     assert!(trace.matches("pidfd_open(").count() <= 4, "{trace}");
+    assert!(!trace.contains("getdents64("), "it lists nothing: {trace}");
 }
 
 fn tempfile(name: &str) -> std::path::PathBuf {

@@ -122,6 +122,15 @@ fn a_filesystem_that_no_longer_answers_does_not_stop_the_listing() {
     let ino = holder.said.parse().unwrap();
     let place = format!("mount {}/file in mnt {}", directory.display(), inode_of(holder.pid(), "mnt"));
     eventually_row(ALL, ino, &[("nprocs", json!(0)), ("held-by", json!(place))]);
+    // The same of whatever has a file open there, which the rarer holders are looked for at.
+    let root = format!("/proc/{}/root{}", holder.pid(), directory.display());
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let open = rustix::fs::open(root, flags, rustix::fs::Mode::empty()).unwrap();
+    let mut keeper = std::process::Command::new("sleep").arg("infinity").stdin(open).spawn().unwrap();
+    let output = crate::common::run(&["why", "--json", &format!("ns:{ino}")]);
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
+    assert!(crate::common::stdout_of(output).contains("bind_mount"));
 }
 
 #[test]

@@ -247,6 +247,8 @@ fn without(rest: &[String], errno: i32) {
         "pidfd_open" => Some(libc::SYS_pidfd_open),
         "pidfd_getfd" => Some(libc::SYS_pidfd_getfd),
         "openat2" => Some(libc::SYS_openat2),
+        "kcmp" => Some(libc::SYS_kcmp),
+        "open_by_handle_at" => Some(libc::SYS_open_by_handle_at),
         "close_range" => Some(libc::SYS_close_range),
         "clone3" => Some(libc::SYS_clone3),
         "setns" => Some(libc::SYS_setns),

@@ -266,15 +266,41 @@ fn what_a_process_can_do_with_a_namespace_is_what_the_kernel_lets_it_do() {
 }
 
 #[test]
+fn a_process_is_shown_without_looking_at_others() {
+    crate::need!("strace");
+    let sleepers: Vec<Helper> = (0..20).map(|_| sleeper(&[])).collect();
+    let pid = sleepers[0].pid().to_string();
+    for arguments in [&["show", &pid][..], &["show", "--can", &pid, "/proc/self/ns/net"]] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/stderr", "-e", "trace=pidfd_open,openat,getdents64"]);
+        let output = strace.arg(env!("CARGO_BIN_EXE_nstool")).args(arguments).output().unwrap();
+        let trace = String::from_utf8(output.stderr).unwrap();
+        assert!(trace.matches("pidfd_open(").count() <= 4, "{trace}");
+        assert!(!trace.contains("getdents64("), "{trace}");
+        for other in &sleepers[1..] {
+            assert!(!trace.contains(&format!("\"{}", other.pid())), "{trace}");
+        }
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_a_hint() {
     for (arguments, part) in [
         (&["show", "999999999"][..], "no process 999999999"),
         (&["show", "ns:1"], "no namespace 1 found"),
+        (&["show", "ns:4026999999"], "no namespace 4026999999 found"),
         (&["show", "/proc/self/status"], "is no namespace file"),
+        (&["show", "/proc"], "is no namespace file"),
+        (&["show", "net:no-such-name"], "is named no-such-name"),
+        (&["show", "--can", "999999999", "/proc/self/ns/net"], "no process 999999999"),
+        (&["show", "--can", "self", "/proc/self/status"], "is no namespace file"),
+        (&["show", "--can", "self", "ns:1"], "no namespace 1 found"),
         (&["show", "--can", "/proc/self/ns/net", "/proc/self/ns/net"], "is no process"),
         (&["show", "--can", "self", "self"], "is no namespace"),
         (&["why", "999999999"], "no process 999999999"),
         (&["why", "ns:1"], "no such namespace"),
+        (&["why", "ns:4026999999"], "no such namespace"),
+        (&["why", "net:[4026999999]"], "no such namespace"),
         (&["why", "netns:no-such-name"], "is named no-such-name"),
         (&["why", "/proc/self/status"], "is no namespace file"),
     ] {
@@ -293,9 +319,18 @@ fn an_ordinary_user_sees_into_namespaces_of_their_own() {
     crate::need_root!();
     crate::need!("setpriv", "hostname");
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let script = "hostname mine && echo && exec sleep infinity";
-    let wrapper = [&nobody[..], &["unshare", "--user", "--map-root-user", "--uts", "--ipc"]].concat();
+    let script = "hostname mine && ip link set lo up && mount -t tmpfs t /mnt && mount --make-shared /mnt && \
+                  mkdir /mnt/q && mount -t mqueue m /mnt/q && touch /mnt/q/jobs && echo && exec sleep infinity";
+    let unshare = ["unshare", "--user", "--map-root-user", "--uts", "--ipc", "--net", "--mount", "--cgroup", "--time"];
+    let wrapper = [&nobody[..], &unshare, &["--monotonic", "77"]].concat();
     let inner = Helper::shell(&wrapper, script);
+    let listener = {
+        let join = ["nsenter", "--preserve-credentials", "--user", "--net", "-t", &inner.pid().to_string()];
+        let listen = "import socket, time\ns = socket.socket()\ns.bind(('127.0.0.1', 8080))\ns.listen()\n\
+                      print(1, flush=True)\ntime.sleep(1000)";
+        let words = [&nobody[..], &join, &["python3", "-c", listen]].concat();
+        Helper::start(words[0], &words[1..])
+    };
     let ask = |kind: &str| {
         let path = format!("/proc/{}/ns/{kind}", inner.pid());
         let mut command = Command::new(nobody[0]);
@@ -309,6 +344,24 @@ fn an_ordinary_user_sees_into_namespaces_of_their_own() {
     };
     let Some(uts) = ask("uts") else { return crate::common::skip("nobody cannot reach the program") };
     assert_eq!(uts["hostname"], "mine");
-    assert_eq!(ask("ipc").unwrap()["shared_memory"], serde_json::json!([]));
-    assert_eq!(ask("user").unwrap()["uid_map"][0]["outside"], 65534);
+    let ipc = ask("ipc").unwrap();
+    assert_eq!((&ipc["shared_memory"], &ipc["posix_queues"]), (&serde_json::json!([]), &serde_json::json!(["jobs"])));
+    let user = ask("user").unwrap();
+    assert_eq!(user["uid_map"][0]["outside"], 65534);
+    assert_eq!((&user["limits_seen"]["net"], &user["limits_seen"]["user"]), (&1.into(), &0.into()), "{user}");
+    let net = ask("net").unwrap();
+    assert_eq!((&net["interfaces"][0]["name"], &net["interfaces"][0]["up"]), (&"lo".into(), &true.into()), "{net}");
+    assert!(net["interfaces"][0]["addresses"].as_array().unwrap().contains(&"127.0.0.1/8".into()), "{net}");
+    assert_eq!(net["listening"][0]["port"], 8080, "{net}");
+    let told = std::fs::read_to_string(format!("/proc/{}/mountinfo", inner.pid())).unwrap();
+    let mnt = ask("mnt").unwrap();
+    assert_eq!((&mnt["mounts"], &mnt["partial"]), (&told.lines().count().into(), &false.into()), "{mnt}");
+    assert_eq!(mnt["shared"], serde_json::json!(["/mnt", "/mnt/q"]), "{mnt}");
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"));
+    if let Some(own) = own {
+        assert_eq!(ask("cgroup").unwrap()["root"], own);
+    }
+    assert_eq!(ask("time_for_children").unwrap()["clocks"]["monotonic"]["seconds"], 77);
+    drop(listener);
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::world;
 use crate::common::handle::Handle;
@@ -225,6 +225,152 @@ fn what_nstool_was_started_with_counts_and_what_it_opened_does_not() {
 }
 
 #[test]
+fn what_nothing_leads_to_is_found_and_said_to_be_unexplained() {
+    crate::need_root!();
+    use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType};
+    let inner = sleeper(&["unshare", "--net"]);
+    let namespace = world::open(format!("/proc/{}/ns/net", inner.pid()));
+    let Some(handle) = Handle::of(&namespace) else {
+        return crate::common::skip("needs file handles of namespaces (Linux 6.18)");
+    };
+    let ino = inode_of(inner.pid(), "net");
+    // A descriptor on its way: sent, and not yet received.
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let sent = [std::os::fd::AsFd::as_fd(&namespace)];
+    assert!(ancillary.push(SendAncillaryMessage::ScmRights(&sent)));
+    rustix::net::sendmsg(&ours, &[std::io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+    drop((namespace, inner));
+    for target in [format!("ns:{ino}"), format!("net:[{ino}]")] {
+        // Until no other test's nstool holds it.
+        let answer = why_until(&target, |answer| answer["explained"] == false);
+        assert_eq!((&answer["namespace"]["ns"], &answer["kept_by"]), (&ino.into(), &json!([])), "{answer}");
+        let said = try_eventually(|| {
+            let output = run(&["why", &target]);
+            String::from_utf8_lossy(&output.stderr).contains("descriptors on their way between processes").then_some(())
+        });
+        assert!(said.is_some());
+        // Other commands find it as well.
+        let page: Value = serde_json::from_str(&stdout_of(run(&["show", "--json", &target]))).unwrap();
+        assert_eq!((&page["ns"], &page["interfaces"][0]["name"]), (&ino.into(), &"lo".into()), "{page}");
+    }
+    // Of another kind there is none with that inode.
+    let output = run(&["why", &format!("uts:[{ino}]")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(handle.is_alive());
+    drop((ours, theirs));
+    assert!(handle.wait_until_gone());
+}
+
+#[test]
+fn what_a_buried_bind_mount_holds_is_known_with_its_owner() {
+    crate::need_root!();
+    let own = world::open("/proc/self/ns/net");
+    if Handle::of(own).is_none() {
+        return crate::common::skip("needs file handles of namespaces (Linux 6.18)");
+    }
+    let inner = sleeper(&["unshare", "--user", "--map-root-user", "--net"]);
+    let (user, net) = (inode_of(inner.pid(), "user"), inode_of(inner.pid(), "net"));
+    let script = format!(
+        "mount --make-rprivate / && mount -t tmpfs t /mnt && touch /mnt/n && mount --bind /proc/{}/ns/net /mnt/n && \
+         mount -t tmpfs over /mnt && echo && exec sleep infinity",
+        inner.pid()
+    );
+    let mounts = Helper::shell(&["unshare", "--mount"], &script);
+    // Nobody lives where it is mounted.
+    let keeper = Keeper::of(world::open(format!("/proc/{}/ns/mnt", mounts.pid())));
+    let elsewhere = inode_of(mounts.pid(), "mnt");
+    drop((inner, mounts));
+    let answer = why_until(&format!("ns:{user}"), |answer| kinds_of(&answer["kept_by"]) == ["owned"]);
+    let owned = &answer["kept_by"][0];
+    assert_eq!((&owned["ns"], &owned["kept_by"][0]["kind"]), (&net.into(), &"bind_mount".into()), "{answer}");
+    let mount = &owned["kept_by"][0];
+    assert_eq!((&mount["mount_namespace"], &mount["mount_point"]), (&elsewhere.into(), &"/mnt/n".into()), "{answer}");
+    assert_eq!(mount["kept_by"][0]["pid"], keeper.0.id(), "{answer}");
+    // A listing knows it too.
+    let listed = stdout_of(run(&["ls", "--json", "-o", "NS,ONS", "-Q", &format!("NS == {net}")]));
+    assert!(listed.contains(&user.to_string()), "{listed}");
+}
+
+#[test]
+fn a_process_of_many_threads_has_each_table_of_descriptors_looked_at_once() {
+    crate::need_root!();
+    crate::need!("strace");
+    /// Threads of this very test, of which one has a table of its own.
+    const THREADS: usize = 200;
+    let inner = sleeper(&["unshare", "--net"]);
+    let path = format!("/proc/{}/ns/net", inner.pid());
+    std::thread::scope(|scope| {
+        let (say, told) = std::sync::mpsc::channel();
+        let waiting: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let (go_on, wait) = std::sync::mpsc::channel::<()>();
+                let (path, say) = (&path, say.clone());
+                scope.spawn(move || {
+                    let _own = (number == 7).then(|| {
+                        crate::common::handle::keep_descriptors_below(3);
+                        world::open(path)
+                    });
+                    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+                    say.send((number, tid)).unwrap();
+                    let _: Result<(), _> = wait.recv();
+                });
+                go_on
+            })
+            .collect();
+        let tids: Vec<(usize, i32)> = (0..THREADS).map(|_| told.recv().unwrap()).collect();
+        let own = tids.iter().find(|(number, _)| *number == 7).unwrap().1;
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/stderr", "-e", "trace=openat,kcmp", env!("CARGO_BIN_EXE_nstool")]);
+        let output = strace.args(["why", "--json", &path]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let held: Vec<_> = answer["kept_by"].as_array().unwrap().iter().filter(|entry| entry["tid"] == own).collect();
+        assert_eq!(held.len(), 1, "{answer}");
+        assert_eq!((&held[0]["kind"], &held[0]["pid"]), (&"descriptor".into(), &std::process::id().into()), "{answer}");
+        let trace = String::from_utf8_lossy(&output.stderr);
+        let of_ours = |tid: i32| trace.matches(&format!("\"{}/task/{tid}/fd\"", std::process::id())).count();
+        assert!(of_ours(own) > 0, "{trace}");
+        let shared = tids.iter().filter(|(number, _)| *number != 7);
+        assert_eq!(shared.map(|(_, tid)| of_ours(*tid)).sum::<usize>(), 0, "{trace}");
+        drop(waiting);
+    });
+    let text = stdout_of(run(&["why", &path]));
+    assert!(!text.contains("of thread"), "{text}");
+}
+
+#[test]
+fn one_scan_is_all_it_takes() {
+    crate::need!("strace");
+    let sleepers: Vec<Helper> = (0..30).map(|_| sleeper(&[])).collect();
+    let own = format!("ns:{}", inode_of(std::process::id() as i32, "uts"));
+    for target in ["/proc/self/ns/net", "/proc/self/ns/user", "self", &own, "ns:4026999999"] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/stderr", "-e", "trace=pidfd_open", env!("CARGO_BIN_EXE_nstool")]);
+        let output = strace.args(["why", "--json", target]).output().unwrap();
+        let trace = String::from_utf8_lossy(&output.stderr);
+        for sleeper in &sleepers {
+            let opened = trace.matches(&format!("pidfd_open({},", sleeper.pid())).count();
+            // Once in the scan, and once more for the command line where it is shown.
+            assert!((1..=2).contains(&opened), "{target}: {opened} times: {trace}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_passed_on_to_another_process_is_refused_with_a_hint() {
+    let (me, wrong) = (std::process::id(), format!("{}:1", std::process::id()));
+    for arguments in [&["why", &wrong][..], &["show", &wrong], &["show", "--can", &wrong, "/proc/self/ns/net"]] {
+        let output = run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        let told = format!("process {me}:1 has ended; its number now belongs to process {me}:");
+        assert!(error.contains(&told) && error.contains("hint:"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
 fn a_name_of_ip_netns_is_found_and_deleted_by_its_own_program() {
     crate::need_root!();
     crate::need!("ip");
@@ -254,7 +400,7 @@ fn older_kernels_explain_as_well() {
         (&["ioctls"][..], &net, &["process", "process", "descriptor", "open_file"][..]),
         (&["statmount", "listmount"], &net, &["process", "process", "descriptor", "open_file"]),
         (&["ioctls", "statmount", "listmount", "pidfd_open"], &net, &["process", "process", "descriptor", "open_file"]),
-        (&["ioctls", "statmount", "listmount"], &pid, &["process", "for_children", "procfs"]),
+        (&["ioctls", "statmount", "listmount"], &pid, &["process", "for_children", "procfs", "open_file"]),
     ] {
         let listed = || {
             let mut command = stage(&[&["without"], kernel, &["--", env!("CARGO_BIN_EXE_nstool")]].concat());
@@ -267,4 +413,39 @@ fn older_kernels_explain_as_well() {
         });
         assert!(same.is_some(), "without {kernel:?}: {last:#}");
     }
+}
+
+/// Asks without some system calls.
+fn why_without(calls: &[&str], target: &str) -> Output {
+    let mut command = stage(&[&["without"], calls, &["--", env!("CARGO_BIN_EXE_nstool")]].concat());
+    command.args(["why", "--json", target]).output().unwrap()
+}
+
+#[test]
+fn what_an_older_kernel_cannot_tell_is_said() {
+    crate::need_root!();
+    let own = "/proc/self/ns/uts";
+    // This test has several threads.
+    let answer = parse(why_without(&["kcmp"], own));
+    assert!(answer["hidden"]["thread_descriptors"]["unsupported"].as_u64() >= Some(1), "{answer}");
+    assert_eq!(why(own)["hidden"]["thread_descriptors"], Value::Null);
+    // What only a mount leads to is found without openat2(2), and by nothing else.
+    let inner = sleeper(&["unshare", "--net"]);
+    let ino = inode_of(inner.pid(), "net");
+    let script = format!(
+        "mount --make-rprivate / && mount -t tmpfs t /mnt && touch /mnt/n && mount --bind /proc/{}/ns/net /mnt/n && \
+         echo && exec sleep infinity",
+        inner.pid()
+    );
+    let _mounts = Helper::shell(&["unshare", "--mount"], &script);
+    drop(inner);
+    for calls in [&["openat2"][..], &["openat2", "open_by_handle_at"], &["ioctls", "open_by_handle_at"]] {
+        let answer = parse(why_without(calls, &format!("ns:{ino}")));
+        assert!(kinds_of(&answer["kept_by"]).contains(&"bind_mount"), "without {calls:?}: {answer}");
+        assert_eq!(answer["namespace"]["id"].is_u64(), !calls.contains(&"ioctls"), "without {calls:?}: {answer}");
+    }
+    // Where ids lead nowhere, what may keep it is named instead.
+    let output = why_without(&["open_by_handle_at"], "ns:4026999999");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && !error.contains("the kernel knows no"), "{error}");
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nstool::NamespaceKind;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
 use crate::common::{Helper, eventually};
@@ -26,16 +27,28 @@ pub enum Way {
     ForChildren,
     /// A descriptor of its file.
     Descriptor,
+    /// A descriptor of its file that was opened as a mere path (O_PATH).
+    PathDescriptor,
+    /// A descriptor of its file in a mount that is attached nowhere.
+    DetachedMount,
+    /// A descriptor of its file in a table that a thread of this very test shares with no other.
+    ThreadDescriptor,
     /// A bind mount of its file.
     BindMount,
     /// A bind mount in a mount namespace without processes, which a descriptor keeps.
     MountElsewhere,
+    /// The same, with something else mounted over it.
+    MountBuried,
     /// A socket made in it.
     Socket,
+    /// A Unix socket made in it, which has no addresses there.
+    UnixSocket,
     /// A tun device's descriptor opened in it.
     Tun,
-    /// An open file below `/proc/PID/net`.
+    /// An open file below `/proc/PID/net`; it keeps the process's number too, and with that a pid namespace.
     NetFile,
+    /// An open file below `/proc/PID`.
+    ProcFile,
     /// An open `/proc/PID/mountinfo`.
     MountInfo,
     /// An open `/proc/PID/mounts`, which shows no ids.
@@ -48,6 +61,8 @@ pub enum Way {
     Procfs,
     /// A pidfd of a process in it.
     Pidfd,
+    /// A process that ended in it and was not reaped.
+    Zombie,
     /// A child namespace that a descriptor keeps.
     Child,
     /// A namespace that it owns and a descriptor keeps.
@@ -63,18 +78,28 @@ pub fn cgroup_mount() -> Option<String> {
 
 /// Returns the ways that keep a namespace of this kind.
 pub fn ways(kind: NamespaceKind) -> Vec<Way> {
-    let mut ways = vec![Way::FirstMember, Way::Descriptor, Way::BindMount];
-    ways.extend_from_slice(match kind {
-        NamespaceKind::Pid => {
-            &[Way::ForChildren, Way::ThreadForChildren, Way::MountElsewhere, Way::Procfs, Way::Pidfd, Way::Child][..]
-        }
-        NamespaceKind::User => &[Way::Member, Way::MountElsewhere, Way::Child, Way::Owned],
-        NamespaceKind::Time => &[Way::Member, Way::MountElsewhere],
+    let mut ways = vec![Way::FirstMember, Way::Descriptor, Way::PathDescriptor, Way::ThreadDescriptor, Way::BindMount];
+    if kind != NamespaceKind::Mnt {
         // The file of a mount namespace cannot be mounted in a younger one (mount_namespaces(7)).
+        ways.extend([Way::DetachedMount, Way::MountElsewhere, Way::MountBuried]);
+    }
+    ways.extend_from_slice(match kind {
+        NamespaceKind::Pid => &[
+            Way::ForChildren,
+            Way::ThreadForChildren,
+            Way::Procfs,
+            Way::Pidfd,
+            Way::ProcFile,
+            Way::NetFile,
+            Way::MountsFile,
+            Way::Child,
+        ][..],
+        NamespaceKind::User => &[Way::Member, Way::Zombie, Way::Child, Way::Owned],
+        NamespaceKind::Time => &[Way::Member],
         NamespaceKind::Mnt => &[Way::Member, Way::Thread, Way::MountInfo, Way::MountsFile],
-        NamespaceKind::Cgroup => &[Way::Member, Way::MountElsewhere, Way::Thread, Way::CgroupFile],
-        NamespaceKind::Net => &[Way::Member, Way::MountElsewhere, Way::Thread, Way::Socket, Way::Tun, Way::NetFile],
-        _ => &[Way::Member, Way::MountElsewhere, Way::Thread],
+        NamespaceKind::Cgroup => &[Way::Member, Way::Thread, Way::CgroupFile],
+        NamespaceKind::Net => &[Way::Member, Way::Thread, Way::Socket, Way::UnixSocket, Way::Tun, Way::NetFile],
+        _ => &[Way::Member, Way::Thread],
     });
     ways.retain(|way| *way != Way::CgroupFile || cgroup_mount().is_some());
     ways.retain(|way| *way != Way::Tun || Path::new("/dev/net/tun").exists());
@@ -102,6 +127,10 @@ impl Holder {
         Self { way, process: Some(process), thread: None, mounted_on: None, place_elsewhere: None }
     }
 
+    fn thread(way: Way, thread: Waiting) -> Self {
+        Self { way, process: None, thread: Some(thread), mounted_on: None, place_elsewhere: None }
+    }
+
     fn mount(way: Way, place: PathBuf) -> Self {
         Self { way, process: None, thread: None, mounted_on: Some(place), place_elsewhere: None }
     }
@@ -116,13 +145,6 @@ impl Holder {
             (_, Some(place)) => listed["ours"] == true && listed["mount_point"] == *place.to_str().unwrap(),
             _ => false,
         }
-    }
-
-    /// Tells whether a text names it.
-    pub fn is_named_in(&self, text: &str) -> bool {
-        let process = self.process.as_ref().map(|process| format!("of process {}", process.id()));
-        let place = self.mounted_on.as_ref().map(|place| place.to_str().unwrap().to_owned());
-        process.or(place).is_some_and(|name| text.contains(&name))
     }
 
     /// Does what nstool says releases it: ends the process or thread, or unmounts.
@@ -194,6 +216,12 @@ fn join(namespace: &OwnedFd, kind: NamespaceKind) -> nix::Result<()> {
     setns(namespace, flag(kind))
 }
 
+/// Gives this thread a table of descriptors of its own, with 0 to 2 alone in it: a copy of the others would keep what
+/// they are about to let go of.
+fn own_table() {
+    crate::common::handle::keep_descriptors_below(3);
+}
+
 fn sleeper() -> Command {
     let mut sleep = Command::new("sleep");
     sleep.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null());
@@ -255,18 +283,48 @@ pub fn hold(first: &Holder, kind: NamespaceKind, way: Way) -> Holder {
                 say.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
                 let _: Result<(), _> = wait.recv();
             });
-            let thread = Some(Waiting { tid: told.recv().unwrap(), go_on, handle });
-            Holder { way, process: None, thread, mounted_on: None, place_elsewhere: None }
+            Holder::thread(way, Waiting { tid: told.recv().unwrap(), go_on, handle })
+        }
+        Way::ThreadDescriptor => {
+            drop(namespace);
+            let (say, told) = mpsc::channel();
+            let (go_on, wait) = mpsc::channel();
+            let handle = std::thread::spawn(move || {
+                own_table();
+                let _namespace = open(file);
+                say.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+                let _: Result<(), _> = wait.recv();
+            });
+            Holder::thread(way, Waiting { tid: told.recv().unwrap(), go_on, handle })
+        }
+        Way::PathDescriptor => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            process(keeper(rustix::fs::open(&file, flags, Mode::empty()).unwrap()))
+        }
+        Way::DetachedMount => {
+            use rustix::mount::OpenTreeFlags;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            process(keeper(rustix::mount::open_tree(rustix::fs::CWD, &file, flags).unwrap()))
+        }
+        Way::Zombie => {
+            let mut ended = becoming_sleep(&["nsenter", &format!("--{kind}={file}")]);
+            ended.kill().unwrap();
+            let stat = format!("/proc/{}/stat", ended.id());
+            eventually(|| std::fs::read_to_string(&stat).unwrap().contains(") Z ").then_some(()));
+            process(ended)
         }
         Way::ForChildren => process(becoming_sleep(&["nsenter", "--no-fork", &format!("--pid={file}")])),
         Way::Descriptor => process(keeper(namespace)),
         Way::BindMount => Holder::mount(way, bind(&file)),
-        Way::MountElsewhere => {
+        Way::MountElsewhere | Way::MountBuried => {
             let place = mount_point(false);
             let mounts = elsewhere(
                 || unshare(CloneFlags::CLONE_NEWNS),
                 || {
                     rustix::mount::mount_bind(&file, &place).unwrap();
+                    if way == Way::MountBuried {
+                        rustix::mount::mount_bind("/dev/null", &place).unwrap();
+                    }
                     open("/proc/thread-self/ns/mnt")
                 },
             );
@@ -278,11 +336,16 @@ pub fn hold(first: &Holder, kind: NamespaceKind, way: Way) -> Holder {
             let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             process(keeper(OwnedFd::from(elsewhere(|| join(&namespace, kind), bind))))
         }
+        Way::UnixSocket => {
+            let make = || std::os::unix::net::UnixDatagram::unbound().unwrap();
+            process(keeper(OwnedFd::from(elsewhere(|| join(&namespace, kind), make))))
+        }
         Way::Tun => {
             let open = || File::options().read(true).write(true).open("/dev/net/tun").unwrap();
             process(keeper(elsewhere(|| join(&namespace, kind), open)))
         }
         Way::NetFile => process(keeper(open(format!("/proc/{pid}/net/dev")))),
+        Way::ProcFile => process(keeper(open(format!("/proc/{pid}/status")))),
         Way::MountsFile => process(keeper(open(format!("/proc/{pid}/mounts")))),
         Way::CgroupFile => {
             let open = || open(format!("{}/cgroup.procs", cgroup_mount().unwrap()));

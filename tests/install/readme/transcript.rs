@@ -25,8 +25,7 @@ pub(super) fn compare(expected: &[String], actual: &str, stage: &Stage) -> Resul
 /// The lines that a whole machine would print: a scene has a pid namespace of its own, where a scan cannot do all that it
 /// does elsewhere.
 pub(super) fn lines(printed: &str) -> impl Iterator<Item = &str> {
-    const OF_THE_SCENE: &str =
-        "note:  hidden: mount namespaces without processes (needs CAP_SYS_ADMIN in the initial user namespace)";
+    const OF_THE_SCENE: &str = "note:  hidden: mount namespaces without processes (needs the initial pid namespace: run it on the host itself)";
     printed.lines().filter(|line| *line != OF_THE_SCENE).map(str::trim_end)
 }
 

@@ -90,6 +90,16 @@ impl Subject {
         }
     }
 
+    fn mount_namespace(&self) -> Option<PinnedNamespace> {
+        match &self.kind {
+            SubjectKind::Process(process, _) => process.namespace(NamespaceLink::Own(NamespaceKind::Mnt)).ok(),
+            SubjectKind::Namespace(namespace, _) if namespace.kind() == NamespaceKind::Mnt => {
+                namespace.try_clone().ok()
+            }
+            SubjectKind::Namespace(..) => None,
+        }
+    }
+
     fn id(&self, kind: NamespaceKind) -> Observed<NamespaceId> {
         let found = self.memberships.iter().find(|membership| membership.kind == kind);
         found.map_or(Observed::Gone, |membership| membership.id)
@@ -151,7 +161,10 @@ fn pair(args: &Args, a: &Subject, b: &Subject, kinds: KindSet, terminal: &Termin
     let differs = |kind| kinds.contains(kind) && a.id(kind) != b.id(kind);
     let facts = match (a.pinned(), b.pinned()) {
         (Some(a), Some(b)) => PairFacts::read(a, b, differs),
-        _ => PairFacts::default(),
+        _ => match (a.mount_namespace(), b.mount_namespace()) {
+            (Some(a), Some(b)) if differs(NamespaceKind::Mnt) => PairFacts::of_mount_namespaces(&a, &b),
+            _ => PairFacts::default(),
+        },
     };
     let rows: Vec<Row> = kinds.iter().map(|kind| compare(kind, &a.side(), &b.side(), &facts)).collect();
     let unread = rows.iter().find(|row| row.same().is_none());

@@ -226,9 +226,9 @@ fn describe(holder: &Holder, snapshot: &Snapshot) -> Vec<u8> {
     let text = match holder {
         Holder::Thread { pid, tid } => format!("thread {tid} of {pid}"),
         Holder::ForChildren { pid, .. } => format!("future children of {pid}"),
-        Holder::Descriptor { pid, fd } => format!("fd {fd} of {pid}"),
-        Holder::Pidfd { pid, fd } => format!("pidfd {fd} of {pid}"),
-        Holder::Socket { pid, fd } => format!("socket {fd} of {pid}"),
+        Holder::Descriptor { pid, fd, .. } => format!("fd {fd} of {pid}"),
+        Holder::Pidfd { pid, fd, .. } => format!("pidfd {fd} of {pid}"),
+        Holder::Socket { pid, fd, .. } => format!("socket {fd} of {pid}"),
         Holder::Mount { ours: true, mount_point, .. } => return [b"mount ", mount_point.as_slice()].concat(),
         Holder::Mount { mount_namespace, mount_point, .. } => {
             let place = format!(" in mnt {mount_namespace}");

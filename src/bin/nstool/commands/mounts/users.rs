@@ -1,10 +1,10 @@
 //! The processes that use some mounts, and what they use of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-use nstool::discover::{Use, Uses};
-use nstool::model::{Device, Hidden};
+use nstool::discover::Uses;
+use nstool::model::{Device, Hidden, MountPlace, MountUse};
 use nstool::propagation::{Forest, MountRef};
 use nstool::{Pid, Result, printable};
 use serde_json::{Value as Json, json};
@@ -14,28 +14,28 @@ use super::scene::{Scene, text};
 /// The processes that use some mounts.
 pub(super) struct Users {
     uses: Uses,
-    /// Where the mounts with these ids stand.
-    places: HashMap<u32, Vec<u8>>,
 }
 
 /// Finds the processes that use these mounts themselves, not other mounts of the same filesystems.
 pub(super) fn users_of(forest: &Forest<'_>, mounts: &[MountRef]) -> Result<Users> {
     let mut users = Users::new(forest, mounts, HashSet::new())?;
-    users.uses.uses.retain(|each| each.mount_id.is_some_and(|id| users.places.contains_key(&id)));
+    users.uses.uses.retain(|each| each.mount.is_some());
     Ok(users)
 }
 
 impl Users {
     /// Finds the processes that use these mounts, or the filesystems with these device numbers through any mount.
     pub(super) fn new(forest: &Forest<'_>, mounts: &[MountRef], devices: HashSet<Device>) -> Result<Self> {
-        let told = mounts.iter().filter_map(|mount| forest.mount(*mount));
-        let places: HashMap<u32, Vec<u8>> = told.map(|told| (told.id, told.mount_point.clone())).collect();
-        let ids: HashSet<u32> = places.keys().copied().collect();
-        let mut uses = Uses::capture(&ids, &devices)?;
+        let place = |mount: &MountRef| {
+            let namespace = forest.tables()[forest.node(*mount).namespace].namespace;
+            let told = forest.mount(*mount)?;
+            Some((told.id, MountPlace { namespace, mount_point: told.mount_point.clone() }))
+        };
+        let mut uses = Uses::capture(&mounts.iter().filter_map(place).collect(), &devices)?;
         // We are gone by the time anybody reads this.
         let me = rustix::process::getpid().as_raw_nonzero().get();
         uses.uses.retain(|each| each.pid != me);
-        Ok(Self { uses, places })
+        Ok(Self { uses })
     }
 
     /// Returns what could not be looked into, and of how many processes.
@@ -47,8 +47,8 @@ impl Users {
         self.uses.uses.is_empty()
     }
 
-    fn by_process(&self) -> BTreeMap<Pid, Vec<&Use>> {
-        let mut by_process: BTreeMap<Pid, Vec<&Use>> = BTreeMap::new();
+    fn by_process(&self) -> BTreeMap<Pid, Vec<&MountUse>> {
+        let mut by_process: BTreeMap<Pid, Vec<&MountUse>> = BTreeMap::new();
         for each in &self.uses.uses {
             by_process.entry(each.pid).or_default().push(each);
         }
@@ -62,7 +62,7 @@ impl Users {
         let mut out = String::new();
         for (pid, uses) in self.by_process() {
             let named: Vec<String> =
-                uses.iter().take(NAMED).map(|each| format!("{} {}", each.how, printable(&each.path))).collect();
+                uses.iter().take(NAMED).map(|each| format!("{} {}", each.by, printable(&each.path))).collect();
             let more = uses.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             let _ = writeln!(out, "    {}: {}{more}", scene.describe_process(pid), named.join(", "));
@@ -71,13 +71,13 @@ impl Users {
     }
 
     pub(super) fn json(&self, scene: &Scene) -> Json {
-        let of_use = |each: &Use| {
+        let of_use = |each: &MountUse| {
             json!({
                 "pid": each.pid,
                 "process": scene.describe_process(each.pid),
-                "how": each.how.to_string(),
+                "how": each.by.to_string(),
                 "path": text(&each.path),
-                "mountpoint": each.mount_id.and_then(|id| self.places.get(&id)).map(|path| text(path)),
+                "mountpoint": each.mount.as_ref().map(|mount| text(&mount.mount_point)),
             })
         };
         self.uses.uses.iter().map(of_use).collect()

@@ -1,6 +1,8 @@
 //! What a namespace contains, as entries of its page.
 
-use nstool::model::{Contents, Interface, IpcObjects, Listener, MountSummary, NetId, Observed, UserSettings};
+use nstool::model::{
+    Contents, Interface, IpcObjects, Listener, MountSummary, NamespaceLimit, NetId, Observed, UserSettings,
+};
 use serde_json::{Value as Json, json};
 
 use super::process::{clock_lines, clocks_json, map_json, map_lines};
@@ -100,7 +102,9 @@ fn mounts(page: &mut Page, summary: &MountSummary) {
     let root = summary.root.iter().map(|(kind, source)| [kind.as_slice(), b" from ", source].concat());
     let root_json = summary.root.as_ref().map(|(kind, source)| json!({ "type": lossy(kind), "source": lossy(source) }));
     page.entry("root", root.collect(), "root", json!(root_json));
-    page.line("mounts", summary.mounts.to_string(), "mounts", summary.mounts);
+    let partial = if summary.partial { " or more, as only a process in a chroot could be asked" } else { "" };
+    page.line("mounts", format!("{}{partial}", summary.mounts), "mounts", summary.mounts);
+    page.entry("", Vec::new(), "partial", json!(summary.partial));
     let shared = if summary.shared.is_empty() { vec![b"none".to_vec()] } else { summary.shared.clone() };
     page.entry("shared mounts", shared, "shared", summary.shared.iter().map(|path| lossy(path)).collect());
 }
@@ -111,10 +115,21 @@ fn user(page: &mut Page, settings: &UserSettings) {
     }
     let words = settings.setgroups.map_or("?", |allowed| if allowed { "allowed" } else { "denied" });
     page.line("setgroups", words, "setgroups", json!(settings.setgroups));
-    let lines = settings.limits.iter().map(|(kind, limit)| format!("{limit} {kind} namespaces").into_bytes());
-    let limits: serde_json::Map<_, _> =
-        settings.limits.iter().map(|(kind, limit)| ((*kind).to_owned(), json!(limit))).collect();
-    page.entry("may have at most", lines.collect(), "limits", Json::Object(limits));
+    let line = |limit: &NamespaceLimit| {
+        let NamespaceLimit { name, most, seen } = limit;
+        format!("{most} {name} namespaces; {seen} seen, of all users").into_bytes()
+    };
+    let of_each = |number: fn(&NamespaceLimit) -> Json| -> Json {
+        settings
+            .limits
+            .iter()
+            .map(|limit| (limit.name.to_owned(), number(limit)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let lines = settings.limits.iter().map(line).collect();
+    page.entry("each user may have", lines, "limits", of_each(|limit| json!(limit.most)));
+    page.entry("", Vec::new(), "limits_seen", of_each(|limit| json!(limit.seen)));
 }
 
 fn ipc(page: &mut Page, objects: &IpcObjects) {

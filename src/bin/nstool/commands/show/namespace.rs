@@ -3,7 +3,7 @@
 use nstool::discover::Scope;
 use nstool::model::{Contents, Membership, Observed, Snapshot};
 use nstool::target::PinnedNamespace;
-use nstool::{KindSet, NamespaceId, NamespaceKind, Result};
+use nstool::{NamespaceId, NamespaceKind, Result};
 use serde_json::{Value as Json, json};
 
 use super::{contents, is_ours, lossy, remark, seen, seen_json};
@@ -16,12 +16,7 @@ const FEW: usize = 10;
 
 pub(super) fn page(found: &PinnedNamespace, terminal: &Terminal) -> Result<Page> {
     let (kind, id) = (found.kind(), found.id());
-    let mut scope = Scope::holders();
-    scope.kinds = KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt);
-    if kind == NamespaceKind::User {
-        scope.kinds = KindSet::ALL;
-    }
-    let mut snapshot = Snapshot::capture(&scope)?;
+    let mut snapshot = Snapshot::capture(&Scope::holders_of(id.ino, Some(kind)))?;
     let members = snapshot.namespace(id).map(|namespace| namespace.members.clone()).unwrap_or_default();
     snapshot.describe(members.iter().copied().take(FEW))?;
     let contents = Contents::read(found, &snapshot)?;

@@ -9,7 +9,7 @@ use nstool::discover::Scope;
 use nstool::model::{Holder, Snapshot, Subject};
 use nstool::query::why::{self, Explanation};
 use nstool::target::{Resolved, Target};
-use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, Pid, Result};
+use nstool::{Error, ErrorKind, NamespaceId, Pid, Result};
 
 pub(super) use self::rows::describe;
 use crate::render::{self, Terminal, hidden, report};
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     // An inode is looked up in the scan itself: that sees more places than the search for a target, and is needed anyway.
     if let Target::Namespace { ino, kind } = args.target {
-        let snapshot = Snapshot::capture(&scope(kind))?;
+        let snapshot = Snapshot::capture(&Scope::holders_of(ino, kind))?;
         let found = snapshot.namespace_by_inode(ino).filter(|found| kind.is_none_or(|kind| kind == found.kind));
         let id = found.map(|found| found.id).ok_or_else(|| not_found(&args.target, &snapshot))?;
         explain(args, snapshot, id, terminal)?;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Resolved::Process(process) => process::run(args, &process, terminal)?,
         Resolved::Namespace(namespace) => {
             // Our own descriptor holds it meanwhile, so the inode in the snapshot means the same namespace.
-            let snapshot = Snapshot::capture(&scope(Some(namespace.kind())))?;
+            let snapshot = Snapshot::capture(&Scope::holders_of(namespace.id().ino, Some(namespace.kind())))?;
             explain(args, snapshot, namespace.id(), terminal)?;
         }
     }
@@ -63,13 +63,22 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
 
 fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
     let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
-    snapshot.describe(explanation.pids())?;
+    snapshot.describe(rows::shown(&explanation, args.all || args.json))?;
     print(args, &explanation, &snapshot, terminal)
 }
+
+const LISTING: &str = "`nstool ls` lists the namespaces that are there";
 
 /// Says that a namespace is not there, or why it may be there and out of reach: what holds it need not lead to it.
 fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
     let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
+    if snapshot.is_absent() {
+        let kind = match target {
+            Target::Namespace { kind: Some(kind), .. } => format!("{kind} "),
+            _ => String::new(),
+        };
+        return error.because(format!("the kernel knows no {kind}namespace of that inode")).with_hint(LISTING);
+    }
     let suspects: Vec<_> = snapshot
         .suspects()
         .iter()
@@ -85,7 +94,7 @@ fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
         ))
     };
     match snapshot.hidden().count(Subject::Process) {
-        0 => error.with_hint("`nstool ls` lists the namespaces that are there"),
+        0 => error.with_hint(LISTING),
         hidden => {
             let advice = if rustix::process::geteuid().is_root() { "" } else { ": run nstool as root to see theirs" };
             let what = if hidden == 1 { "1 process".to_owned() } else { format!("{hidden} processes") };
@@ -101,27 +110,19 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
     render::print(&rows::table(explanation, snapshot, args.all, terminal))?;
     if !explanation.is_explained() {
         let unseen = explanation.unseen().join(", ");
-        report::note(&format!("nothing visible keeps it; what cannot be seen from user space: {unseen}"), terminal);
+        let seen = if explanation.possible.is_empty() { "visible" } else { "else that is visible" };
+        report::note(&format!("nothing {seen} keeps it; what cannot be seen from user space: {unseen}"), terminal);
     }
     hidden::say(snapshot, terminal);
     Ok(())
 }
 
-/// Returns what to look at: the kind itself and, as bind mounts live there, mount namespaces; a user namespace owns all
-/// sorts.
-fn scope(kind: Option<NamespaceKind>) -> Scope {
-    let mut scope = Scope::holders();
-    scope.kinds = match kind {
-        None | Some(NamespaceKind::User) => KindSet::ALL,
-        Some(kind) => KindSet::EMPTY.with(kind).with(NamespaceKind::Mnt),
-    };
-    scope
-}
-
 /// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
 /// close-on-exec flag, and counts.
 pub(super) fn opened_by_us(holder: &Holder) -> bool {
-    let (Holder::Descriptor { pid, fd } | Holder::Pidfd { pid, fd } | Holder::OpenFile { pid, fd, .. }) = holder else {
+    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) =
+        holder
+    else {
         return false;
     };
     *pid == std::process::id() as Pid

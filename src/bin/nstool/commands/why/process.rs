@@ -12,22 +12,29 @@ use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::{self, Terminal, hidden};
 
-static COLUMNS: [Column<Kept>; 5] = [
-    Column::right("NS", "inode of the namespace", |kept: &Kept| match kept.namespace {
+/// A namespace of the process, and whether some of what may keep it stayed out of sight.
+struct Row {
+    kept: Kept,
+    unsure: bool,
+}
+
+static COLUMNS: [Column<Row>; 5] = [
+    Column::right("NS", "inode of the namespace", |row: &Row| match row.kept.namespace {
         Observed::Known(id) => i64::try_from(id.ino).map_or(Cell::Hidden, Cell::Number),
         _ => Cell::Hidden,
     }),
-    Column::left("TYPE", "link of the process that leads to it", |kept: &Kept| Cell::text(kept.link.file_name())),
-    Column::left("KEPT-BY", "whether this process alone keeps it", |kept: &Kept| Cell::text(verdict(kept))),
-    Column::right("OTHER-PROCS", "other processes in it", |kept: &Kept| Cell::Number(kept.other_members as i64)),
-    Column::right("OTHER-HOLDERS", "whatever else would keep it", |kept: &Kept| {
-        Cell::Number(kept.other_holders as i64)
+    Column::left("TYPE", "link of the process that leads to it", |row: &Row| Cell::text(row.kept.link.file_name())),
+    Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))),
+    Column::right("OTHER-PROCS", "other processes in it", |row: &Row| Cell::Number(row.kept.other_members as i64)),
+    Column::right("OTHER-HOLDERS", "whatever else would keep it", |row: &Row| {
+        Cell::Number(row.kept.other_holders as i64)
     }),
 ];
 
-fn verdict(kept: &Kept) -> &'static str {
-    match (kept.namespace, kept.alone) {
+fn verdict(row: &Row) -> &'static str {
+    match (row.kept.namespace, row.kept.alone) {
         (Observed::Hidden(_) | Observed::Gone, _) => "?",
+        (_, true) if row.unsure => "only this process, as far as seen",
         (_, true) => "only this process",
         _ => "others as well",
     }
@@ -54,7 +61,9 @@ pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> 
             &json!({ "pid": process.pid(), "namespaces": list, "hidden": hidden::json(&snapshot) }),
         );
     }
-    let listing = Listing { columns: COLUMNS.iter().collect(), rows: kept, tree: None };
+    let hidden = !snapshot.hidden().is_empty();
+    let rows = kept.into_iter().map(|kept| Row { unsure: hidden || kept.suspected, kept }).collect();
+    let listing = Listing { columns: COLUMNS.iter().collect(), rows, tree: None };
     render::print(&listing.table(Layout::default(), terminal))?;
     hidden::say(&snapshot, terminal);
     Ok(())
@@ -66,6 +75,7 @@ fn json_of(kept: &Kept) -> Json {
         "link": kept.link.file_name(),
         "ns": kept.namespace.known().map(|id| id.ino),
         "only_this_process": kept.namespace.known().map(|_| kept.alone),
+        "possibly_others": kept.suspected,
         "other_processes": kept.other_members,
         "other_holders": kept.other_holders,
     })

@@ -34,6 +34,33 @@ static COLUMNS: [Column<Row>; 3] = [
     }),
 ];
 
+/// Returns the processes that a page names; of `all`, or of the first few members of each namespace.
+pub(super) fn shown(explanation: &Explanation, all: bool) -> Vec<Pid> {
+    if all {
+        return explanation.pids();
+    }
+    let mut listed = Vec::new();
+    let few = explanation.reasons.iter().filter(|reason| is_shown(&mut listed, reason.parent, reason));
+    let causes = few.chain(&explanation.possible).filter_map(|reason| reason.cause.pid());
+    let mut pids: Vec<Pid> = causes.chain(explanation.uses.iter().map(|user| user.pid)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// Tells whether a reason is among those listed, counting the processes below each `parent`.
+fn is_shown<K: PartialEq>(listed: &mut Vec<(K, usize)>, parent: K, reason: &Reason) -> bool {
+    if !matches!(reason.cause, Cause::Member(_)) {
+        return true;
+    }
+    let place = listed.iter().position(|(of, _)| *of == parent).unwrap_or_else(|| {
+        listed.push((parent, 0));
+        listed.len() - 1
+    });
+    listed[place].1 += 1;
+    listed[place].1 <= FEW
+}
+
 struct Rows<'a> {
     snapshot: &'a Snapshot,
     rows: Vec<Row>,
@@ -88,12 +115,8 @@ impl Rows<'_> {
         let mut listed: Vec<(Option<usize>, usize)> = Vec::new();
         for (index, reason) in reasons.iter().enumerate() {
             let parent = reason.parent.map_or(Some(top), |parent| places[parent]);
-            if matches!(reason.cause, Cause::Member(_)) && !all {
-                let count = count_of(&mut listed, parent);
-                *count += 1;
-                if *count > FEW {
-                    continue;
-                }
+            if !all && !is_shown(&mut listed, parent, reason) {
+                continue;
             }
             let row = self.row(reason);
             places[index] = Some(self.push(parent, row));
@@ -116,14 +139,6 @@ impl Rows<'_> {
     fn command(&self, pid: Pid) -> Vec<u8> {
         command(self.snapshot, pid).map(<[u8]>::to_vec).unwrap_or_default()
     }
-}
-
-fn count_of(listed: &mut Vec<(Option<usize>, usize)>, parent: Option<usize>) -> &mut usize {
-    let place = listed.iter().position(|(of, _)| *of == parent).unwrap_or_else(|| {
-        listed.push((parent, 0));
-        listed.len() - 1
-    });
-    &mut listed[place].1
 }
 
 fn command(snapshot: &Snapshot, pid: Pid) -> Option<&[u8]> {
@@ -165,11 +180,11 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         Holder::Thread { pid, tid } => format!("thread {tid} of process {pid}"),
         Holder::ForChildren { pid, tid: None } => format!("future children of process {pid}"),
         Holder::ForChildren { pid, tid: Some(tid) } => format!("future children of thread {tid} of process {pid}"),
-        Holder::Descriptor { pid, fd } => format!("descriptor {fd} of process {pid}"),
-        Holder::Pidfd { pid, fd } => format!("pidfd {fd} of process {pid}"),
-        Holder::Socket { pid, fd } => format!("socket {fd} of process {pid}"),
-        Holder::OpenFile { pid, fd, path } => {
-            return [format!("descriptor {fd} of process {pid}: ").as_bytes(), path].concat();
+        Holder::Descriptor { pid, tid, fd } => format!("descriptor {fd} of {}", whose(*pid, *tid)),
+        Holder::Pidfd { pid, tid, fd } => format!("pidfd {fd} of {}", whose(*pid, *tid)),
+        Holder::Socket { pid, tid, fd } => format!("socket {fd} of {}", whose(*pid, *tid)),
+        Holder::OpenFile { pid, tid, fd, path } => {
+            return [format!("descriptor {fd} of {}: ", whose(*pid, *tid)).as_bytes(), path].concat();
         }
         Holder::Mount { ours, mount_namespace, mount_point } => {
             return mount(b"bind mount ", mount_point, *ours, mount_namespace);
@@ -184,9 +199,18 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// Words whose table of descriptors it is.
+fn whose(pid: Pid, tid: Option<Pid>) -> String {
+    tid.map_or_else(|| format!("process {pid}"), |tid| format!("thread {tid} of process {pid}"))
+}
+
 fn mount(what: &[u8], mount_point: &[u8], ours: bool, namespace: &NamespaceId) -> Vec<u8> {
     let place = if ours { String::new() } else { format!(" in mnt namespace {namespace}") };
     [what, mount_point, place.as_bytes()].concat()
+}
+
+fn mount_point(user: &MountUse) -> &[u8] {
+    user.mount.as_ref().map_or(&b"?"[..], |mount| &mount.mount_point)
 }
 
 fn use_text(user: &MountUse) -> Vec<u8> {
@@ -197,7 +221,7 @@ fn use_text(user: &MountUse) -> Vec<u8> {
         UsedBy::Descriptor(fd) => format!("descriptor {fd}"),
         other => format!("{other:?}"),
     };
-    [user.mount_point.as_slice(), format!(": {by} of process {}", user.pid).as_bytes()].concat()
+    [mount_point(user), format!(": {by} of {}", whose(user.pid, user.tid)).as_bytes()].concat()
 }
 
 /// Returns the command that releases a holder, where one does.
@@ -280,11 +304,11 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
         Cause::Holder(holder) => match holder {
             Holder::Thread { pid, tid } => json!({ "kind": "thread", "pid": pid, "tid": tid }),
             Holder::ForChildren { pid, tid } => json!({ "kind": "for_children", "pid": pid, "tid": tid }),
-            Holder::Descriptor { pid, fd } => json!({ "kind": "descriptor", "pid": pid, "fd": fd }),
-            Holder::Pidfd { pid, fd } => json!({ "kind": "pidfd", "pid": pid, "fd": fd }),
-            Holder::Socket { pid, fd } => json!({ "kind": "socket", "pid": pid, "fd": fd }),
-            Holder::OpenFile { pid, fd, path } => {
-                json!({ "kind": "open_file", "pid": pid, "fd": fd, "path": String::from_utf8_lossy(path) })
+            Holder::Descriptor { pid, tid, fd } => json!({ "kind": "descriptor", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Pidfd { pid, tid, fd } => json!({ "kind": "pidfd", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Socket { pid, tid, fd } => json!({ "kind": "socket", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::OpenFile { pid, tid, fd, path } => {
+                json!({ "kind": "open_file", "pid": pid, "tid": tid, "fd": fd, "path": String::from_utf8_lossy(path) })
             }
             Holder::Mount { ours, mount_namespace, mount_point } => {
                 place("bind_mount", ours, mount_namespace, mount_point)
@@ -317,7 +341,7 @@ fn use_json(user: &MountUse, snapshot: &Snapshot) -> Json {
         _ => ("", None),
     };
     json!({
-        "kind": by, "pid": user.pid, "fd": fd, "mount_point": String::from_utf8_lossy(&user.mount_point),
+        "kind": by, "pid": user.pid, "tid": user.tid, "fd": fd, "mount_point": String::from_utf8_lossy(mount_point(user)),
         "command": command_json(snapshot, user.pid), "release": format!("kill {}", user.pid),
     })
 }
