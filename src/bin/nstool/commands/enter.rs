@@ -282,7 +282,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     if args.run.dry_run {
         let outline = enter.plan();
         let remarks = enter.remarks();
-        render::print(&if args.run.json { as_json(&outline, remarks) } else { in_words(&outline, remarks) })?;
+        render::print(&if args.run.json {
+            as_json(&outline, remarks)
+        } else {
+            in_words(&outline, remarks, terminal.width)
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     for remark in enter.remarks() {
@@ -309,7 +313,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
 }
 
-fn in_words(outline: &Outline, remarks: &[String]) -> String {
+fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> String {
     let mut text = format!("plan for {}\n", outline.target);
     for (number, step) in outline.steps.iter().enumerate() {
         let number = number + 1;
@@ -330,7 +334,7 @@ fn in_words(outline: &Outline, remarks: &[String]) -> String {
     for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
-    text
+    render::folded(&text, width, 7)
 }
 
 fn as_json(outline: &Outline, remarks: &[String]) -> String {
