@@ -9,7 +9,7 @@
 //! let mut request = Request::new("4242".parse()?);
 //! request.command = vec!["ip".into(), "addr".into()];
 //! match Enter::prepare(request)?.run()? {
-//!     Outcome::Ended(ending) => ending.mirror(),
+//!     Outcome::Ended(ending) | Outcome::OutOfMemory(ending, _) => ending.mirror(),
 //!     Outcome::Started(pid) => println!("{pid}"),
 //!     Outcome::NotExecuted { status, error } => eprintln!("{error} ({status})"),
 //!     other => eprintln!("{other:?}"),

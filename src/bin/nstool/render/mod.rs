@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_are_broken_between_words_and_loose_nothing() {
+    fn long_lines_are_broken_between_words_and_lose_nothing() {
         let text = "  1  join one two three\nshort\naaaaaaaaaaaaaaaaaaaaa\n";
         assert_eq!(folded(text, None, 2), text);
         let expected = "  1  join one\n  two three\nshort\naaaaaaaaaaaaaaa\n  aaaaaa\n";
