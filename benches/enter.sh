@@ -2,16 +2,14 @@
 # nstool enter beside nsenter with the same kinds, in turn; as root. usage: benches/enter.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --quiet
+rounds=${1:-301}
 tools=$(mktemp -d)
-cc -O2 -o "$tools/pair" benches/pair.c
-nstool=$PWD/target/release/nstool
+. benches/programs.sh
 # Waits for its stdin to close, which ends it with us.
 coproc target { unshare -muinpf --mount-proc --kill-child sh -c 'echo ready; read -r line'; }
 trap 'eval "exec ${target[1]}>&-"; wait "$target_PID" || true; rm -r "$tools"' EXIT
 read -r _ <&"${target[0]}"
 read -r pid < <(cat "/proc/$target_PID/task/$target_PID/children"; echo)
 for kinds in "-m -n -u -i" "-n" "-m -n -u -i -p"; do
-    echo "== $kinds"
-    "$tools/pair" "${1:-301}" "$nstool enter $pid $kinds -- /bin/true" "nsenter -t $pid $kinds -- /bin/true"
+    beside "$kinds" "enter $pid $kinds -- /bin/true" "nsenter -t $pid $kinds -- /bin/true"
 done

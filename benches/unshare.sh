@@ -3,20 +3,14 @@
 # usage: benches/unshare.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --quiet
 rounds=${1:-301}
 tools=$(mktemp -d)
 trap 'rm -r "$tools"' EXIT
-cc -O2 -o "$tools/pair" benches/pair.c
-nstool=$PWD/target/release/nstool
-beside() {
-    echo "== $1"
-    "$tools/pair" "$rounds" "$nstool unshare $2" "$3"
-}
+. benches/programs.sh
 
-beside "-m -u -i -n" "-m -u -i -n -- /bin/true" "unshare -m -u -i -n -- /bin/true"
-beside "-Ur" "-Ur -- /bin/true" "unshare -Ur -- /bin/true"
-beside "-pf --mount-proc --kill-child" "-pf --mount-proc --kill-child -- /bin/true" \
+beside "-m -u -i -n" "unshare -m -u -i -n -- /bin/true" "unshare -m -u -i -n -- /bin/true"
+beside "-Ur" "unshare -Ur -- /bin/true" "unshare -Ur -- /bin/true"
+beside "-pf --mount-proc --kill-child" "unshare -pf --mount-proc --kill-child -- /bin/true" \
     "unshare -pf --mount-proc --kill-child -- /bin/true"
 
 # A container from a directory, with the same mounts by both.
@@ -30,6 +24,6 @@ for directory in /bin /lib /lib64 /usr /etc; do
     fi
 done
 beside "a container" \
-    "-pmuin --pivot-root $root$binds --proc /proc --dev /dev --bind $root/home:/home --hostname box --init -- /bin/true" \
+    "unshare -pmuin --pivot-root $root$binds --proc /proc --dev /dev --bind $root/home:/home --hostname box --init -- /bin/true" \
     "bwrap --unshare-pid --unshare-uts --unshare-ipc --unshare-net --hostname box --bind $root /$bwrap_binds \
      --proc /proc --dev /dev --bind $root/home /home -- /bin/true"

@@ -7,6 +7,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::thread::CpuSet;
+
 use crate::kind::NamespaceKind;
 use crate::sys::handle::Handle;
 use crate::sys::{self, nsfs};
@@ -27,25 +29,21 @@ pub(crate) struct Found {
     pub(crate) complete: bool,
 }
 
-/// How many ids a CPU takes at a time out of the common stock (`COOKIE_LOCAL_BATCH` of the kernel's
-/// `include/linux/cookie.h`).
-const STOCK: u64 = 4096;
-
-/// Tries the ids from the highest down, for younger namespaces are the likelier to be looked for. `highest` is the highest
-/// id that was met: what any CPU took since lies less than a stock each above it. At most `tries` handles are opened.
+/// Tries the ids from the highest down, for younger namespaces are the likelier to be looked for. Where it cannot be told
+/// how far the kernel has counted, `highest_met` is where to begin. At most `tries` handles are opened.
 ///
 /// Opening wants CAP_SYS_ADMIN over the namespace, or to live in it; otherwise it is not found.
-pub(crate) fn find(wanted: &[Wanted], highest: u64, tries: u64) -> Found {
+pub(crate) fn find(wanted: &[Wanted], highest_met: u64, tries: u64) -> Found {
     let mut found = Found::default();
     if !handles_are_made_so() {
         return found;
     }
-    let cpus = sys::cpus();
+    let counted = highest_given();
     let mut open: Vec<(usize, Wanted)> = wanted.iter().copied().enumerate().collect();
     // Inodes of namespaces begin with the initial ones, which older kernels numbered from 0xF0000000 on.
     open.retain(|(_, wanted)| (0xefff_fff0..=u64::from(u32::MAX)).contains(&wanted.ino));
     let mut left = tries;
-    for id in (1..=highest.saturating_add(STOCK * (cpus + 1))).rev() {
+    for id in (1..=counted.unwrap_or(highest_met)).rev() {
         if open.is_empty() {
             break;
         }
@@ -72,8 +70,33 @@ pub(crate) fn find(wanted: &[Wanted], highest: u64, tries: u64) -> Found {
             return found;
         }
     }
-    found.complete = true;
+    found.complete = counted.is_some();
     found
+}
+
+/// Returns an id that no namespace of before has passed; `None` where that cannot be found out.
+///
+/// What lives now does not tell: the youngest may be gone. So a namespace is made on each CPU, for each gives ids out of a
+/// stock of its own, ascending (the kernel's `include/linux/cookie.h`). They are a thread's, and end with it. That wants
+/// CAP_SYS_ADMIN, and leave to run on every CPU.
+fn highest_given() -> Option<u64> {
+    let draw = || -> io::Result<u64> {
+        let mut highest = 0;
+        for cpu in 0..sys::cpus() as usize {
+            let mut only = CpuSet::new();
+            if cpu >= CpuSet::MAX_CPU {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            only.set(cpu);
+            rustix::thread::sched_setaffinity(None, &only)?;
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
+            let made = std::fs::File::open("/proc/thread-self/ns/uts")?;
+            let id = nsfs::unique_id(made.as_fd()).ok_or(io::ErrorKind::Unsupported)??;
+            highest = highest.max(id);
+        }
+        Ok(highest)
+    };
+    std::thread::scope(|scope| scope.spawn(draw).join().ok()?.ok())
 }
 
 /// Tells whether this kernel makes handles the way we do, by one of our own.
@@ -115,8 +138,27 @@ mod tests {
         let mut places: Vec<_> = found.namespaces.iter().map(|(place, _, kind)| (*place, *kind)).collect();
         places.sort_unstable();
         assert_eq!(places, [(0, uts), (3, net)]);
-        assert!(found.complete);
+        assert_eq!(found.complete, highest_given().is_some());
         let found = find(&wanted[1..2], 1 << 40, 100);
         assert!(found.namespaces.is_empty() && !found.complete);
+    }
+
+    #[test]
+    fn no_namespace_has_an_id_above_the_highest_given() {
+        let Some(before) = highest_given() else { return };
+        // What was made since, on whichever CPU, lies above what that CPU gave before; and nothing is above what is given
+        // afterwards, even though nothing of it lives any more.
+        let made = std::thread::spawn(|| {
+            let mut ids = Vec::new();
+            for _ in 0..10_000 {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS).unwrap();
+                let file = std::fs::File::open("/proc/thread-self/ns/uts").unwrap();
+                ids.push(nsfs::unique_id(file.as_fd()).unwrap().unwrap());
+            }
+            ids.into_iter().max().unwrap()
+        });
+        let made = made.join().unwrap();
+        assert!(made > before, "{made} {before}");
+        assert!(highest_given().unwrap() > made);
     }
 }
