@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::facts::CgroupFact;
+use super::memory::Memory;
 use crate::error::{Error, Result};
 use crate::model::Mount;
 use crate::printable;
@@ -22,6 +23,12 @@ struct Line<'a> {
     path: &'a [u8],
 }
 
+impl Line<'_> {
+    fn limits_memory(&self) -> bool {
+        self.controllers.is_empty() || self.controllers.split(|byte| *byte == b',').any(|one| one == b"memory")
+    }
+}
+
 fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     text.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
@@ -29,19 +36,30 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// Finds the control groups of `process` that we are not in, with an open `cgroup.procs` for each, and remarks on those
-/// out of reach.
-pub(super) fn find(process: &PinnedProcess) -> Result<(Vec<CgroupFact>, Vec<OwnedFd>, Vec<String>)> {
+/// The control groups of a process that we are not in.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) facts: Vec<CgroupFact>,
+    /// An open `cgroup.procs` for each.
+    pub(super) files: Vec<OwnedFd>,
+    /// The one that limits memory, if the kernel counts there whom it kills.
+    pub(super) memory: Option<Memory>,
+    /// On those out of reach.
+    pub(super) remarks: Vec<String>,
+}
+
+/// Finds the control groups of `process` that we are not in.
+pub(super) fn find(process: &PinnedProcess) -> Result<Found> {
     let theirs = process.read("cgroup").map_err(|error| process.cannot("read the control groups", error))?;
     let ours = std::fs::read("/proc/self/cgroup").unwrap_or_default();
     let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
-    let (mut found, mut files, mut remarks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Found::default();
     for line in lines(&theirs).filter(|line| !lines(&ours).any(|own| own == *line)) {
         let version = if line.controllers.is_empty() { 2 } else { 1 };
         let Some(path) = place(&mounts, &line) else {
             let name = if version == 2 { "version 2".into() } else { printable(line.controllers) };
             let path = printable(line.path);
-            remarks.push(format!("not joined: control group {path} ({name}), which no mount of ours shows"));
+            found.remarks.push(format!("not joined: control group {path} ({name}), which no mount of ours shows"));
             continue;
         };
         let procs = [&path[..], b"/cgroup.procs"].concat();
@@ -53,10 +71,13 @@ pub(super) fn find(process: &PinnedProcess) -> Result<(Vec<CgroupFact>, Vec<Owne
             }
         })?;
         let frozen = is_frozen(&path, version);
-        found.push(CgroupFact { path, handle: files.len(), version, frozen });
-        files.push(file);
+        if line.limits_memory() && (version == 1 || found.memory.is_none()) {
+            found.memory = Memory::watch(&path, version);
+        }
+        found.facts.push(CgroupFact { path, handle: found.files.len(), version, frozen });
+        found.files.push(file);
     }
-    Ok((found, files, remarks))
+    Ok(found)
 }
 
 /// Finds where the control group of a line is to be seen.

@@ -33,6 +33,12 @@ const LIMITS: [(&str, u32); 16] = [
     ("Max realtime timeout", libc::RLIMIT_RTTIME as u32),
 ];
 
+/// Returns what a resource is called, such as `open files`.
+pub(super) fn resource_name(resource: u32) -> &'static str {
+    let known = LIMITS.iter().find(|(_, number)| *number == resource);
+    known.map_or("another resource", |(name, _)| name.trim_start_matches("Max "))
+}
+
 type Limit = (u32, Option<u64>, Option<u64>);
 
 /// Parses `/proc/PID/limits`.

@@ -62,7 +62,7 @@ pub(crate) fn environment<'a>(
         chosen => chosen,
     };
     let mut variables = match (choice, process) {
-        (Environment::Target, Some(process)) => match process.read("environ") {
+        (Environment::Target, Some(process)) => match process.environment() {
             Ok(text) => with_term(of_target(&text)),
             Err(error) if request.environment == Environment::Target => {
                 return Err(process.cannot("read the environment", error));

@@ -1,6 +1,7 @@
 //! What plan and preflight judge by: plain data, so that both are pure.
 
 use super::label::Label;
+use super::name::TargetName;
 use crate::exec::Refusal;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
@@ -161,21 +162,25 @@ pub(crate) enum Presence {
 /// Everything that was found out about the target and ourselves before anything is done.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// How to call the target, such as `process 4242 (nginx)`.
-    pub(crate) target: String,
+    pub(crate) target: TargetName,
+    /// Whether it is a process.
+    pub(crate) has_process: bool,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) way: Way,
     pub(crate) effective_uid: u32,
-    /// Our supplementary groups, but for the effective one.
+    pub(crate) effective_gid: u32,
+    /// Our supplementary groups, but for the effective one; where groups may be changed without being asked for.
     pub(crate) groups: Vec<u32>,
     /// Our effective capabilities.
     pub(crate) capabilities: u64,
     pub(crate) threads: u64,
     /// Of the user namespace to join, if that could be read.
     pub(crate) maps: Option<Maps>,
-    /// The target's effective ids, in terms of our user namespace.
+    /// The target's effective ids, in terms of our user namespace; where they are of use.
     pub(crate) target_uid: Option<u32>,
     pub(crate) target_gid: Option<u32>,
+    /// Its supplementary groups, but for the effective one.
+    pub(crate) target_groups: Vec<u32>,
     pub(crate) cgroups: Vec<CgroupFact>,
     pub(crate) confinement: Option<Confinement>,
     pub(crate) command: Presence,
@@ -184,6 +189,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Returns the words ` of TARGET` behind a namespace, where that is another thing than the namespace itself.
+    pub(crate) fn of_target(&self) -> String {
+        if self.has_process { format!(" of {}", self.target) } else { String::new() }
+    }
+
     /// Tells whether we have a capability in our own user namespace.
     pub(crate) fn has(&self, capability: u32) -> bool {
         self.capabilities & 1 << capability != 0

@@ -4,12 +4,15 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way};
+use super::facts::{Candidate, Facts, Map, Maps, Owner, Presence, Stage, Way, capability};
+use super::memory::Memory;
+use super::name::TargetName;
 use super::request::{Id, Place, Request};
-use super::{cgroups, confinement};
+use super::{cgroups, confinement, remarks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NamespaceId;
 use crate::kind::{KindSet, NamespaceKind, NamespaceLink};
@@ -36,11 +39,13 @@ const LITERAL_ORDER: [NamespaceKind; 8] = [
 pub(crate) struct Pinned {
     /// Namespaces, by the numbers that the plan uses.
     pub(crate) namespaces: Vec<PinnedNamespace>,
-    pub(crate) process: Option<PinnedProcess>,
+    pub(crate) process: Option<Arc<PinnedProcess>>,
     pub(crate) root: Option<OwnedFd>,
     pub(crate) directory: Option<OwnedFd>,
     /// `cgroup.procs` files, by number.
     pub(crate) cgroups: Vec<OwnedFd>,
+    /// The memory control group among them.
+    pub(crate) memory: Option<Memory>,
     /// Our own /proc: the target's is not to be trusted, and may not be there.
     pub(crate) proc: Option<Proc>,
 }
@@ -48,8 +53,11 @@ pub(crate) struct Pinned {
 /// Finds the target and opens what `request` names of it.
 pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     let mut pinned = Pinned { proc: Proc::open().ok(), ..Pinned::default() };
-    let resolved = request.target.as_ref().map(Target::resolve).transpose()?;
-    let target = name_of(request, resolved.as_ref());
+    let resolved = request.target.as_ref().map(|target| target.resolve_with(pinned.proc.as_ref())).transpose()?;
+    let mut target = TargetName::Other(match &request.target {
+        Some(target) => target.to_string(),
+        None => "the namespace files".to_owned(),
+    });
     let mut found: Vec<PinnedNamespace> = Vec::new();
     for (kind, path) in &request.files {
         found.push(require_kind(open_file(path)?, *kind, path.as_os_str().as_bytes())?);
@@ -57,6 +65,8 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
     match resolved {
         Some(Resolved::Process(process)) => {
             from_process(request, &process, &mut found)?;
+            let process = Arc::new(process);
+            target = TargetName::Process(Arc::clone(&process));
             pinned.process = Some(process);
         }
         Some(Resolved::Namespace(namespace)) => {
@@ -73,39 +83,46 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         to_parent(&mut found, &target)?;
     }
     let way = way(request, &found, own_user, &mut pinned.namespaces)?;
+    let capabilities = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
+    let rules_all = rules_all(own_user, capabilities);
     let mut candidates = Vec::with_capacity(found.len());
+    let mut remarks = Vec::new();
     for namespace in found {
         let (kind, id) = (namespace.kind(), namespace.id());
         let ours = !request.literal && own_id(kind) == Some(id);
         // With no user namespace to join, the order is the same whoever owns it.
-        let any = ours || request.literal && way == Way::Stay;
+        let any = ours || way == Way::Stay && (request.literal || rules_all);
         let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
         let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
         let below = !judged || is_below_ours(&namespace);
-        let dead = judged && below && has_lost_init(request, &namespace);
+        let dead = judged && below && has_lost_init(request, &namespace, &mut remarks);
         candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);
     }
     let mut facts = Facts {
         target,
+        has_process: pinned.process.is_some(),
         candidates,
         way,
         effective_uid: rustix::process::geteuid().as_raw(),
-        groups: groups(),
-        capabilities: rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits()),
+        effective_gid: rustix::process::getegid().as_raw(),
+        groups: Vec::new(),
+        capabilities,
         threads: threads(),
         maps: None,
         target_uid: None,
         target_gid: None,
+        target_groups: Vec::new(),
         cgroups: Vec::new(),
         confinement: None,
         command: Presence::Possible,
-        remarks: Vec::new(),
+        remarks,
     };
     look_at_process(request, &mut facts, &mut pinned)?;
-    let seen =
-        pinned.process.as_ref().filter(|_| !request.literal).map(|process| seen_elsewhere(request, process, &facts));
-    facts.remarks.extend(seen.into_iter().flatten());
+    if !request.literal {
+        let seen = remarks::seen_elsewhere(request, pinned.process.as_deref(), &facts);
+        facts.remarks.extend(seen);
+    }
     open_places(request, &facts, &mut pinned)?;
     if let Some(process) = &pinned.process {
         process.verify()?;
@@ -129,19 +146,8 @@ fn open_file(path: &Path) -> Result<PinnedNamespace> {
     })
 }
 
-fn name_of(request: &Request, resolved: Option<&Resolved>) -> String {
-    match (resolved, &request.target) {
-        (Some(Resolved::Process(process)), _) => match process.name() {
-            Some(name) => format!("process {} ({})", process.pid(), printable(&name)),
-            None => format!("process {}", process.pid()),
-        },
-        (_, Some(target)) => target.to_string(),
-        (_, None) => "the namespace files".to_owned(),
-    }
-}
-
 /// Checks that nothing was asked for that only a process has.
-fn only_itself(request: &Request, target: &str) -> Result<()> {
+fn only_itself(request: &Request, target: &TargetName) -> Result<()> {
     let needs = [
         (!request.kinds.is_empty() || request.all, "the kinds to join"),
         (request.socket.is_some(), "a socket's network namespace"),
@@ -152,6 +158,11 @@ fn only_itself(request: &Request, target: &str) -> Result<()> {
         (request.confined, "its restrictions"),
     ];
     if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
+        if request.target.is_none() {
+            return Err(Error::new(ErrorKind::Invalid, format!("no process is named to take {what} from")).with_hint(
+                "name one first, such as `nstool enter 4242`; or give kinds a file: --net=/run/netns/blue",
+            ));
+        }
         return Err(Error::new(ErrorKind::Unsuitable, format!("cannot take {what} from {target}: it is no process"))
             .with_hint("name a process, or give kinds a file: --net=/run/netns/blue"));
     }
@@ -205,7 +216,7 @@ fn network_of_socket(process: &PinnedProcess, number: i32) -> Result<PinnedNames
     })
 }
 
-fn to_parent(found: &mut [PinnedNamespace], target: &str) -> Result<()> {
+fn to_parent(found: &mut [PinnedNamespace], target: &TargetName) -> Result<()> {
     let Some(user) = found.iter_mut().find(|namespace| namespace.kind() == NamespaceKind::User) else {
         let message = "--user-parent needs a user namespace whose parent to join";
         return Err(Error::new(ErrorKind::Invalid, message).with_hint("give -U, or a file: --user=/proc/7/ns/user"));
@@ -219,7 +230,7 @@ fn to_parent(found: &mut [PinnedNamespace], target: &str) -> Result<()> {
 }
 
 /// Returns the id of our own namespace of a kind; `None` if the kernel lacks the kind.
-fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
+pub(super) fn own_id(kind: NamespaceKind) -> Option<NamespaceId> {
     let mut path = String::with_capacity(24);
     path.push_str("/proc/self/ns/");
     path.push_str(kind.name());
@@ -311,9 +322,24 @@ fn is_below_ours(namespace: &PinnedNamespace) -> bool {
 
 /// Tells whether a pid namespace is known to have had an init, and to have none now. A link in /proc is there from the
 /// birth of its init on; only what was found by its inode can have come from a pidfd, which has it earlier.
-fn has_lost_init(request: &Request, namespace: &PinnedNamespace) -> bool {
+fn has_lost_init(request: &Request, namespace: &PinnedNamespace, remarks: &mut Vec<String>) -> bool {
+    let lacks_init = nsfs::has_init(namespace.as_fd()) == Some(false);
     let by_inode = matches!(request.target, Some(Target::Namespace { .. }));
-    !by_inode && nsfs::has_init(namespace.as_fd()) == Some(false)
+    if lacks_init && by_inode {
+        remarks.push(format!(
+            "pid namespace {} has no init (PID 1 inside): if that has ended, no process can be born there; if it was \
+             never there, the command becomes it",
+            namespace.id()
+        ));
+    }
+    lacks_init && !by_inode
+}
+
+/// Tells whether every namespace is ours to join, as for root of the initial user namespace: all others are below it.
+fn rules_all(own_user: Option<NamespaceId>, capabilities: u64) -> bool {
+    let initial = own_user.is_some_and(|own| own.ino == NamespaceKind::User.facts().initial_inode);
+    let needed = [capability::SYS_ADMIN, capability::SYS_CHROOT];
+    initial && needed.iter().all(|needed| capabilities & 1 << needed != 0)
 }
 
 fn groups() -> Vec<u32> {
@@ -329,20 +355,29 @@ fn threads() -> u64 {
 
 fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) -> Result<()> {
     let Some(process) = &pinned.process else { return Ok(()) };
+    let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
+    let down = matches!(facts.way, Way::Down(_));
+    if down || request.confined {
+        facts.groups = groups();
+    }
+    if !(follow || down || request.confined || request.selinux || request.cgroup || request.verbose) {
+        return Ok(());
+    }
     let text = process.read("status").unwrap_or_default();
     let status = Status::new(&text);
     facts.target_uid = status.uids().map(|uids| uids[1]);
     facts.target_gid = status.gids().map(|gids| gids[1]);
-    let follow = request.uid == Some(Id::Follow) || request.gid == Some(Id::Follow);
+    facts.target_groups = status.groups().unwrap_or_default();
+    facts.target_groups.retain(|group| Some(*group) != facts.target_gid);
     let wanted = !request.literal || follow;
-    if wanted && matches!(facts.way, Way::Down(_)) && !request.user_parent && !has_file(request, NamespaceKind::User) {
+    if wanted && down && !request.user_parent && !has_file(request, NamespaceKind::User) {
         facts.maps = maps(process);
     }
     if request.cgroup || request.confined {
-        let (found, files, remarks) = cgroups::find(process)?;
-        facts.cgroups = found;
-        facts.remarks.extend(remarks);
-        pinned.cgroups = files;
+        let found = cgroups::find(process)?;
+        facts.cgroups = found.facts;
+        facts.remarks.extend(found.remarks);
+        (pinned.cgroups, pinned.memory) = (found.files, found.memory);
     }
     if request.confined || request.selinux {
         facts.confinement = Some(confinement::read(
@@ -360,33 +395,6 @@ fn look_at_process(request: &Request, facts: &mut Facts, pinned: &mut Pinned) ->
     Ok(())
 }
 
-/// Tells what the command will see of another world than the one it is in, since some kinds were chosen and not others.
-fn seen_elsewhere(request: &Request, process: &PinnedProcess, facts: &Facts) -> Vec<String> {
-    let asked = |kind| facts.candidates.iter().any(|one| one.kind == kind);
-    let joined = |kind| facts.candidates.iter().any(|one| one.kind == kind && !one.ours);
-    let rooted = request.root != Place::Unasked;
-    let mut remarks = Vec::new();
-    if joined(NamespaceKind::Pid) && !asked(NamespaceKind::Mnt) && !rooted {
-        remarks.push(
-            "/proc still shows the processes outside, since the mounts are not joined: add -m, or mount a new /proc inside"
-                .to_owned(),
-        );
-    }
-    let elsewhere = || {
-        let theirs = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
-        theirs.is_ok_and(|theirs| own_id(NamespaceKind::Pid) != Some(theirs.id()))
-    };
-    if joined(NamespaceKind::Mnt) && !asked(NamespaceKind::Pid) && elsewhere() {
-        remarks.push(
-            "/proc inside shows a pid namespace in which the command is not, so that `ps` can fail: add -p".to_owned(),
-        );
-    }
-    if request.verbose && joined(NamespaceKind::Net) && !asked(NamespaceKind::Mnt) && !rooted {
-        remarks.push("/sys still shows the network interfaces outside, since the mounts are not joined".to_owned());
-    }
-    remarks
-}
-
 fn has_file(request: &Request, kind: NamespaceKind) -> bool {
     request.files.iter().any(|(given, _)| *given == kind)
 }
@@ -401,12 +409,9 @@ fn maps(process: &PinnedProcess) -> Option<Maps> {
 
 fn open_places(request: &Request, facts: &Facts, pinned: &mut Pinned) -> Result<()> {
     let mnt = facts.candidates.iter().any(|one| one.kind == NamespaceKind::Mnt && !one.ours);
-    let process = pinned.process.as_ref();
+    let process = pinned.process.as_deref();
     let of_target = |name: &str, what: &str| match process {
-        Some(process) => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY;
-            process.open_file(name, flags).map(Some).map_err(|error| process.cannot(what, error))
-        }
+        Some(process) => process.directory(name).map(Some).map_err(|error| process.cannot(what, error)),
         None => Ok(None),
     };
     pinned.root = match &request.root {

@@ -27,6 +27,7 @@ pub(crate) trait Kernel {
     fn limit_capabilities(&mut self, mask: u64) -> io::Result<()>;
     fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()>;
     fn drop_groups(&mut self) -> io::Result<()>;
+    fn set_groups(&mut self, groups: &[Gid]) -> io::Result<()>;
     fn set_gid(&mut self, gid: u32) -> io::Result<()>;
     fn set_uid(&mut self, uid: u32, keep_capabilities: bool) -> io::Result<()>;
     fn keep_capabilities(&mut self) -> io::Result<()>;
@@ -50,6 +51,7 @@ pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
             Err(error) if *if_allowed && error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             result => result,
         },
+        Step::SetGroups(groups) => kernel.set_groups(groups),
         Step::SetGid(gid) => kernel.set_gid(*gid),
         Step::SetUid { uid, keep } => kernel.set_uid(*uid, *keep),
         Step::KeepCapabilities => kernel.keep_capabilities(),
@@ -176,6 +178,10 @@ impl Kernel for Linux<'_> {
         }
     }
 
+    fn set_groups(&mut self, groups: &[Gid]) -> io::Result<()> {
+        Ok(rustix::thread::set_thread_groups(groups)?)
+    }
+
     fn set_gid(&mut self, gid: u32) -> io::Result<()> {
         let gid = Gid::from_raw(gid);
         Ok(rustix::thread::set_thread_res_gid(gid, gid, gid)?)
@@ -262,6 +268,9 @@ mod tests {
         }
         fn drop_groups(&mut self) -> io::Result<()> {
             self.note("setgroups".to_owned())
+        }
+        fn set_groups(&mut self, groups: &[Gid]) -> io::Result<()> {
+            self.note(format!("setgroups {groups:?}"))
         }
         fn set_gid(&mut self, gid: u32) -> io::Result<()> {
             self.note(format!("gid {gid}"))

@@ -9,7 +9,7 @@
 //! let mut request = Request::new("4242".parse()?);
 //! request.command = vec!["ip".into(), "addr".into()];
 //! match Enter::prepare(request)?.run()? {
-//!     Outcome::Ended(ending) => ending.mirror(),
+//!     Outcome::Ended(ending) | Outcome::OutOfMemory(ending, _) => ending.mirror(),
 //!     Outcome::Started(pid) => println!("{pid}"),
 //!     Outcome::NotExecuted { status, error } => eprintln!("{error} ({status})"),
 //!     other => eprintln!("{other:?}"),
@@ -23,19 +23,24 @@
 mod apply;
 mod cgroups;
 mod confinement;
+mod credentials;
 mod environment;
 mod facts;
 mod files;
 mod gather;
 mod kernel;
 mod label;
+mod memory;
+mod name;
 mod outline;
 mod plan;
 mod preflight;
+mod remarks;
 mod request;
 mod terminal;
 mod wording;
 
+pub use memory::OutOfMemory;
 pub use outline::{Outline, OutlineStep};
 pub use request::{Environment, Id, Place, Request};
 
@@ -54,6 +59,7 @@ use crate::sys::process;
 use apply::{Applied, Work};
 use facts::{Facts, Presence, Way};
 use gather::Pinned;
+use memory::Memory;
 use plan::{Step, Steps};
 
 /// A request that was planned and judged; nothing has been done yet.
@@ -73,6 +79,8 @@ pub struct Enter {
 pub enum Outcome {
     /// It ended; [`Ending::mirror`] passes that on.
     Ended(Ending),
+    /// The out-of-memory killer ended it, as its control group counts; [`Ending::mirror`] passes the end on.
+    OutOfMemory(Ending, OutOfMemory),
     /// It runs in the background, as this process.
     Started(Pid),
     /// It could not be executed.
@@ -121,8 +129,8 @@ impl Enter {
         }
         let program = program(&request, &facts, &pinned, &mut steps)?;
         if !request.literal {
-            let root = pinned.root.as_ref().filter(|_| request.inner_directory.is_none());
-            facts.command = files::presence(root, pinned.proc.as_ref(), program.candidates());
+            facts.command =
+                files::presence(root_for_paths(&request, &pinned), pinned.proc.as_ref(), program.candidates());
         }
         Ok(Self { request, facts, pinned, steps, program, pty, keep })
     }
@@ -197,6 +205,10 @@ impl Enter {
             None => work.run(),
         };
         match applied.map_err(|error| Error::system("cannot supervise the command", error))? {
+            Applied::Ended(ending @ Ending::Signaled(libc::SIGKILL)) => {
+                let killed = self.pinned.memory.as_ref().and_then(Memory::has_killed);
+                Ok(killed.map_or(Outcome::Ended(ending), |killed| Outcome::OutOfMemory(ending, killed)))
+            }
             Applied::Ended(ending) => Ok(Outcome::Ended(ending)),
             Applied::Started(pid) => Ok(Outcome::Started(pid)),
             Applied::Failed(failure) => Err(failed(failure, &self.steps.steps, &self.facts, &name, &candidates)),
@@ -251,12 +263,12 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
         (Some(uid), None, false) => environment::passwd(None, None, uid),
         _ => None,
     });
-    let process = pinned.process.as_ref();
+    let process = pinned.process.as_deref();
     let variables = environment::environment(request, process, inside, || passwd.as_ref(), &mut steps.remarks)?;
     let program = if request.command.is_empty() {
         let shells = match request.literal {
             true => vec![std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()).into_vec()],
-            false => environment::shells(passwd.as_ref(), inside),
+            false => shells(passwd.as_ref(), inside, request, pinned),
         };
         Program::login_shell(&shells, &variables)
     } else {
@@ -264,6 +276,23 @@ fn program(request: &Request, facts: &Facts, pinned: &Pinned, steps: &mut Steps)
     }?;
     let program = if request.literal { program.inheriting() } else { program };
     Ok(if inside { program.distrusting() } else { program })
+}
+
+/// Returns the shells to try, without those that are known not to be there, unless none is.
+fn shells(passwd: Option<&environment::Passwd>, inside: bool, request: &Request, pinned: &Pinned) -> Vec<Vec<u8>> {
+    let shells = environment::shells(passwd, inside);
+    let root = root_for_paths(request, pinned);
+    let is_there = |shell: &&Vec<u8>| {
+        let place = std::ffi::CString::new(shell.as_slice());
+        place.is_ok_and(|place| files::presence(root, pinned.proc.as_ref(), &[place]) != Presence::Absent)
+    };
+    let there: Vec<_> = shells.iter().filter(is_there).cloned().collect();
+    if there.is_empty() { shells } else { there }
+}
+
+/// Returns the root directory below which the command is looked up, if that is known.
+fn root_for_paths<'a>(request: &Request, pinned: &'a Pinned) -> Option<&'a OwnedFd> {
+    pinned.root.as_ref().filter(|_| request.inner_directory.is_none())
 }
 
 fn null(request: &Request) -> Result<Option<OwnedFd>> {

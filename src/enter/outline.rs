@@ -2,11 +2,13 @@
 
 use std::ffi::CString;
 
+use crate::capability::CapabilitySet;
 use crate::exec::Program;
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
 use crate::printable;
 
+use super::confinement;
 use super::facts::Facts;
 use super::plan::{Order, Step, Steps};
 
@@ -42,7 +44,7 @@ pub struct OutlineStep {
 
 pub(super) fn outline(facts: &Facts, steps: &Steps, program: &Program, pty: bool) -> Outline {
     Outline {
-        target: facts.target.clone(),
+        target: facts.target.to_string(),
         steps: steps.steps.iter().map(|step| tell(step, program.arguments())).collect(),
         skipped: steps.skipped.iter().map(|skipped| (skipped.kind, skipped.id)).collect(),
         pty,
@@ -66,12 +68,16 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
         Step::Fork => plain("fork", String::new()),
         Step::EnterCgroup { path, .. } => plain("cgroup", printable(path).into_owned()),
         Step::SetLimit(resource, soft, hard) => {
-            plain("limit", format!("resource {resource} to {} of {}", limit(*soft), limit(*hard)))
+            let name = confinement::resource_name(*resource);
+            plain("limit", format!("{name}: {}, at most {}", limit(*soft), limit(*hard)))
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
-        Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set {mask:016x}")),
+        Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set: {}", CapabilitySet(*mask))),
         Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
+        Step::SetGroups(groups) => {
+            plain("groups", groups.iter().map(|group| group.as_raw().to_string()).collect::<Vec<_>>().join(", "))
+        }
         Step::SetGid(gid) => plain("gid", gid.to_string()),
         Step::SetUid { uid, .. } => plain("uid", uid.to_string()),
         Step::KeepCapabilities => plain("keep-caps", String::new()),

@@ -12,9 +12,12 @@ use std::ffi::CString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use super::facts::{Candidate, Confinement, Facts, Owner, Way};
+use rustix::process::Gid;
+
+use super::credentials;
+use super::facts::{Candidate, Confinement, Facts, Owner};
 use super::label::Label;
-use super::request::{Id, Place, Request};
+use super::request::{Place, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NamespaceId;
 use crate::kind::NamespaceKind;
@@ -46,6 +49,8 @@ pub(crate) enum Step {
     SetLabel(Label),
     /// setgroups(2) with no group. Where nobody could tell whether that is allowed, a refusal is no failure.
     DropGroups { if_allowed: bool },
+    /// setgroups(2) with the target's.
+    SetGroups(Vec<Gid>),
     /// setresgid(2).
     SetGid(u32),
     /// setresuid(2); `keep` lets permitted capabilities survive it.
@@ -92,16 +97,15 @@ pub(crate) struct Steps {
 pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
     let mut steps = early(request, facts)?;
-    if request.literal && by_default(request, facts) {
+    if request.literal && credentials::by_default(request, facts) {
         // The user namespace to join may deny it, ours does not; and after it, the groups would have another's names.
         steps.push(Step::DropGroups { if_allowed: true });
     }
     steps.extend(joins(facts));
     let joined = |kind| facts.candidates.iter().any(|candidate| candidate.kind == kind && !candidate.ours);
     let mnt = joined(NamespaceKind::Mnt);
-    let process = facts.target_uid.is_some();
     let root = match &request.root {
-        Place::Unasked => mnt && process && !request.literal,
+        Place::Unasked => mnt && facts.has_process && !request.literal,
         Place::OfTarget | Place::Path(_) => true,
     };
     if root {
@@ -125,7 +129,7 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
     if let Some(confinement) = facts.confinement.as_ref().filter(|_| request.confined) {
         confine(confinement, &mut steps);
     }
-    credentials(request, facts, &mut steps, &mut remarks)?;
+    credentials::decide(request, facts, &mut steps, &mut remarks)?;
     if let Some(confinement) = &facts.confinement {
         // Last of all: no_new_privs forbids some changes of label.
         steps.extend(confinement.label.clone().map(Step::SetLabel));
@@ -190,71 +194,6 @@ fn confine(confinement: &Confinement, steps: &mut Vec<Step>) {
     steps.extend(confinement.bounding.map(Step::LimitCapabilities));
 }
 
-/// Tells whether ids are changed without being asked for.
-fn by_default(request: &Request, facts: &Facts) -> bool {
-    matches!(facts.way, Way::Down(_)) && !request.preserve_credentials
-}
-
-/// Decides which user and group id to take.
-fn credentials(request: &Request, facts: &Facts, steps: &mut Vec<Step>, remarks: &mut Vec<String>) -> Result<()> {
-    let user = matches!(facts.way, Way::Down(_));
-    let by_default = by_default(request, facts);
-    let maps = facts.maps.as_ref();
-    let uid = chosen(request.uid, by_default, facts.target_uid, maps.map(|maps| &maps.uids), user);
-    let gid = chosen(request.gid, by_default, facts.target_gid, maps.map(|maps| &maps.gids), user);
-    for (name, asked, found) in [("user", request.uid, uid), ("group", request.gid, gid)] {
-        if by_default && asked.is_none() && found.is_none() {
-            remarks.push(format!("the {name} id stays as it is: neither 0 nor the target's is mapped there"));
-        }
-        if asked == Some(Id::Follow) && found.is_none() {
-            let message = format!("the target's {name} id is not known inside the user namespace to join");
-            return Err(Error::new(ErrorKind::Unsuitable, message).with_hint(format!("give the {name} id as a number")));
-        }
-    }
-    if by_default || request.gid.is_some() {
-        if request.literal || maps.is_none_or(|maps| maps.setgroups) {
-            let if_allowed = match request.literal {
-                // So it was always.
-                true => !user,
-                false => maps.is_none() && request.gid.is_none() && user,
-            };
-            steps.push(Step::DropGroups { if_allowed });
-        } else if !facts.groups.is_empty() {
-            let groups = facts.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            remarks.push(format!("supplementary groups stay ({groups}): setgroups is denied in that user namespace"));
-        }
-    }
-    steps.extend(gid.map(Step::SetGid));
-    let keep = request.keep_capabilities && user;
-    steps.extend(uid.map(|uid| Step::SetUid { uid, keep }));
-    if keep {
-        steps.push(Step::KeepCapabilities);
-    }
-    Ok(())
-}
-
-/// Picks an id: the one asked for; else, where a user namespace is joined, root if it is mapped, else the target's.
-fn chosen(
-    asked: Option<Id>,
-    by_default: bool,
-    target: Option<u32>,
-    map: Option<&super::facts::Map>,
-    user: bool,
-) -> Option<u32> {
-    let followed = || {
-        let target = target?;
-        if user { map?.inward(target) } else { Some(target) }
-    };
-    match asked {
-        Some(Id::Number(id)) => Some(id),
-        Some(Id::Follow) => followed(),
-        None if !by_default => None,
-        // Unknown maps: root is what a user namespace usually has, and the failure is worded.
-        None if map.is_none_or(|map| map.has(0)) => Some(0),
-        None => followed(),
-    }
-}
-
 fn c_path(bytes: &[u8]) -> Result<CString> {
     CString::new(bytes).map_err(|_| Error::new(ErrorKind::Invalid, "a path cannot hold a NUL byte"))
 }
@@ -280,7 +219,9 @@ impl fmt::Display for Order {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::facts::{Map, Maps, Presence, Stage};
+    use super::super::facts::{Map, Maps, Presence, Stage, Way};
+    use super::super::name::TargetName;
+    use super::super::request::Id;
     use super::*;
     use NamespaceKind::{Cgroup, Ipc, Mnt, Net, Pid, User, Uts};
 
@@ -308,16 +249,19 @@ pub(super) mod tests {
         let way = if stages.is_empty() { Way::Stay } else { Way::Down(stages) };
         let map = Map::parse(b"0 1000 1");
         Facts {
-            target: "process 7 (test)".to_owned(),
+            target: TargetName::Other("process 7 (test)".to_owned()),
+            has_process: true,
             candidates: candidates.collect(),
             maps: matches!(way, Way::Down(_)).then(|| Maps { uids: map.clone(), gids: map, setgroups: false }),
             way,
             effective_uid: 1000,
+            effective_gid: 1000,
             groups: Vec::new(),
             capabilities: 0,
             threads: 1,
             target_uid: Some(1000),
             target_gid: Some(1000),
+            target_groups: Vec::new(),
             cgroups: Vec::new(),
             confinement: None,
             command: Presence::Possible,
@@ -380,52 +324,6 @@ pub(super) mod tests {
         let no_fork = Request { no_fork: true, ..Request::default() };
         assert!(!forks(&no_fork, Pid, false) && !forks(&no_fork, Net, true));
         assert!(forks(&Request { background: true, ..Request::default() }, Net, false));
-    }
-
-    fn credential_steps(request: &Request, facts: &Facts) -> (Vec<Step>, Vec<String>) {
-        let planned = plan(request, facts, false).unwrap();
-        let of_credentials = |step: &Step| {
-            matches!(step, Step::DropGroups { .. } | Step::SetGid(_) | Step::SetUid { .. } | Step::KeepCapabilities)
-        };
-        (planned.steps.into_iter().filter(of_credentials).collect(), planned.remarks)
-    }
-
-    #[test]
-    fn we_become_root_inside_if_it_is_mapped_and_else_the_target() {
-        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
-        let root = [Step::SetGid(0), Step::SetUid { uid: 0, keep: false }];
-        assert_eq!(credential_steps(&Request::default(), &facts), (root.to_vec(), vec![]));
-        let map = Map::parse(b"5 1000 1");
-        facts.maps = Some(Maps { uids: map.clone(), gids: map, setgroups: true });
-        let target = [Step::DropGroups { if_allowed: false }, Step::SetGid(5), Step::SetUid { uid: 5, keep: false }];
-        assert_eq!(credential_steps(&Request::default(), &facts).0, target);
-        facts.target_uid = Some(7);
-        facts.target_gid = Some(7);
-        let (steps, remarks) = credential_steps(&Request::default(), &facts);
-        assert_eq!((steps, remarks.len()), (vec![Step::DropGroups { if_allowed: false }], 2));
-        let follow = Request { uid: Some(Id::Follow), ..Request::default() };
-        assert!(plan(&follow, &facts, false).unwrap_err().to_string().contains("user id is not known"));
-    }
-
-    #[test]
-    fn credentials_stay_when_that_is_asked_or_no_user_namespace_is_joined() {
-        let below = facts(&[50], &[(Net, Owner::Level(1))]);
-        let preserve = Request { preserve_credentials: true, ..Request::default() };
-        assert_eq!(credential_steps(&preserve, &below).0, []);
-        let same = facts(&[], &[(Net, Owner::Level(0))]);
-        assert_eq!(credential_steps(&Request::default(), &same).0, []);
-        let follow = Request { uid: Some(Id::Follow), gid: Some(Id::Follow), ..Request::default() };
-        let steps =
-            [Step::DropGroups { if_allowed: false }, Step::SetGid(1000), Step::SetUid { uid: 1000, keep: false }];
-        assert_eq!(credential_steps(&follow, &same).0, steps);
-    }
-
-    #[test]
-    fn groups_that_stay_are_named() {
-        let mut facts = facts(&[50], &[(Net, Owner::Level(1))]);
-        facts.groups = vec![4, 27];
-        let (_, remarks) = credential_steps(&Request::default(), &facts);
-        assert_eq!(remarks, ["supplementary groups stay (4, 27): setgroups is denied in that user namespace"]);
     }
 
     fn label() -> Label {

@@ -18,7 +18,7 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
     if let Way::Outside(id) = facts.way {
         return Err(Error::new(
             ErrorKind::NotPermitted,
-            format!("cannot join user namespace {id} of {}", facts.target),
+            format!("cannot join user namespace {id}{}", facts.of_target()),
         )
         .because("it is not below our own user namespace, and user namespaces are joined downward only")
         .with_hint("run nstool in an outer user namespace; `nstool ls -T owner` shows the hierarchy"));
@@ -32,12 +32,14 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
                 if let Some(candidate) = candidate.filter(|candidate| candidate.dead) {
                     return Err(wording::dead_init(candidate.id, facts));
                 }
-                rights(facts, *kind, id.ino, *level, *order)?;
+                rights(request, facts, *kind, id.ino, *level, *order)?;
             }
             Step::ChangeRoot | Step::ChangeRootOnly => {
                 may(facts, capability::SYS_CHROOT, "change the root directory", "CAP_SYS_CHROOT")?
             }
-            Step::DropGroups { .. } | Step::SetGid(_) => may(facts, capability::SETGID, "change groups", "CAP_SETGID")?,
+            Step::DropGroups { .. } | Step::SetGroups(_) | Step::SetGid(_) => {
+                may(facts, capability::SETGID, "change groups", "CAP_SETGID")?
+            }
             Step::SetUid { uid, .. } if *uid != facts.effective_uid => {
                 may(facts, capability::SETUID, "change the user id", "CAP_SETUID")?;
             }
@@ -50,7 +52,7 @@ pub(crate) fn check(request: &Request, facts: &Facts, steps: &Steps) -> Result<(
 
 /// Words that no place inside has the command; not an [`Error`] of the preflight proper, for it has an exit status of
 /// its own.
-pub(crate) fn absent(request: &Request, target: &str) -> Error {
+pub(crate) fn absent(request: &Request, target: &dyn std::fmt::Display) -> Error {
     match request.command.first() {
         Some(name) => {
             let name = crate::printable(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str())).into_owned();
@@ -69,8 +71,7 @@ pub(crate) fn absent(request: &Request, target: &str) -> Error {
 }
 
 fn cannot_join(facts: &Facts, kind: NamespaceKind, ino: u64) -> Error {
-    let target = &facts.target;
-    Error::new(ErrorKind::NotPermitted, format!("cannot join {kind} namespace {ino} of {target}"))
+    Error::new(ErrorKind::NotPermitted, format!("cannot join {kind} namespace {ino}{}", facts.of_target()))
 }
 
 fn threads(facts: &Facts, kind: NamespaceKind) -> Result<()> {
@@ -94,7 +95,14 @@ fn downward(facts: &Facts, candidate: &Candidate) -> Result<()> {
 }
 
 /// setns(2): CAP_SYS_ADMIN in the owner of what is joined and in our own user namespace; for mnt CAP_SYS_CHROOT too.
-fn rights(facts: &Facts, kind: NamespaceKind, ino: u64, level: Option<usize>, order: Order) -> Result<()> {
+fn rights(
+    request: &Request,
+    facts: &Facts,
+    kind: NamespaceKind,
+    ino: u64,
+    level: Option<usize>,
+    order: Order,
+) -> Result<()> {
     let Some(level) = level else {
         let error = cannot_join(facts, kind, ino).because("it is owned by a user namespace outside our own");
         return Err(error.with_hint(format!(
@@ -126,7 +134,10 @@ fn rights(facts: &Facts, kind: NamespaceKind, ino: u64, level: Option<usize>, or
     Err(match order {
         Order::Any if level > 0 || owned_below(facts, kind) => error
             .because(format!("we lack {lacking}, which its owner, another user namespace, can give"))
-            .with_hint("join the user namespace too (-U), or run nstool as root"),
+            .with_hint(match request.user_parent {
+                true => "leave out --user-parent, for that parent is our own user namespace; or run nstool as root",
+                false => "join the user namespace too (-U), or run nstool as root",
+            }),
         _ => error
             .because(format!("it is owned by our own user namespace, where we lack {lacking}"))
             .with_hint(format!("run nstool as root, or leave {kind} out by choosing the kinds to join")),
@@ -226,6 +237,8 @@ mod tests {
         let [_, cause, hint] = refusal(&plain(), &facts);
         assert!(cause.contains("its owner, another user namespace, can give"), "{cause}");
         assert!(hint.contains("(-U)"));
+        let parent = Request { user_parent: true, ..plain() };
+        assert!(refusal(&parent, &facts)[2].contains("leave out --user-parent"));
     }
 
     #[test]
@@ -301,9 +314,9 @@ mod tests {
 
     #[test]
     fn a_command_that_is_nowhere_is_told_with_the_way_out() {
-        assert!(absent(&plain(), "process 7").to_string().contains("cannot start a shell: process 7 has none"));
+        assert!(absent(&plain(), &"process 7").to_string().contains("cannot start a shell: process 7 has none"));
         let request = Request { command: vec!["ls\u{1b}".into()], ..Request::default() };
-        let error = absent(&request, "process 7");
+        let error = absent(&request, &"process 7");
         assert!(error.to_string().contains("cannot run ls\\x1b"), "{error}");
         assert!(error.hint().unwrap().contains("leave out the mount namespace"));
     }

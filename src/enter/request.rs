@@ -60,7 +60,8 @@ pub struct Request {
     pub cgroup: bool,
     /// Takes the target's SELinux context.
     pub selinux: bool,
-    /// Lives under the target's restrictions: control groups, limits, capability bounding set, no_new_privs, label.
+    /// Lives under the target's restrictions: control groups, limits, capability bounding set, no_new_privs, label; and,
+    /// unless ids are asked for or preserved, as its user and groups.
     pub confined: bool,
     /// The command and its arguments; none means a login shell.
     pub command: Vec<OsString>,

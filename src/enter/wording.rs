@@ -13,11 +13,12 @@ use crate::printable;
 pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
     let cause = io::Error::from_raw_os_error(errno);
     let target = &facts.target;
+    let of_target = facts.of_target();
     match step {
         Step::Join { kind, id, order, .. } => {
             let message = match order {
                 Order::OnTheWay => format!("cannot join user namespace {id}, the way to {target}"),
-                _ => format!("cannot join {kind} namespace {id} of {target}"),
+                _ => format!("cannot join {kind} namespace {id}{of_target}"),
             };
             join(message, *kind, errno, facts)
         }
@@ -48,6 +49,8 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
                 .with_hint(format!("the policy of {module} forbids the change, or lacks the label"))
         }
         Step::DropGroups { .. } => groups(errno, cause),
+        Step::SetGroups(_) => Error::system("cannot take over the target's supplementary groups", cause)
+            .with_hint("-G takes one group and drops the others"),
         Step::SetGid(gid) => id("group", *gid, errno, cause, facts),
         Step::SetUid { uid, .. } => id("user", *uid, errno, cause, facts),
         Step::KeepCapabilities => Error::system("cannot keep the capabilities of the user namespace", cause),
@@ -110,11 +113,15 @@ fn fork(errno: i32, facts: &Facts) -> Error {
 
 /// Words that a pid namespace has lost its init: the kernel says ENOMEM at the fork then.
 pub(super) fn dead_init(id: NamespaceId, facts: &Facts) -> Error {
-    Error::new(ErrorKind::Vanished, format!("cannot start a process in pid namespace {id} of {}", facts.target))
-        .because(
-            "its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)",
-        )
-        .with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
+    let message = format!("cannot start a process in pid namespace {id}{}", facts.of_target());
+    let error = Error::new(ErrorKind::Vanished, message).because(
+        "its init (PID 1 inside) has ended, and no process can be born there any more (ENOMEM; not about memory)",
+    );
+    if facts.has_process {
+        error.with_hint("leave the pid namespace out: choose the kinds to join, such as -m -u -i -n")
+    } else {
+        error.with_hint(format!("`nstool why ns:{id}` tells what still keeps it"))
+    }
 }
 
 fn cgroup(path: &[u8], version: u8, errno: i32, cause: io::Error) -> Error {
@@ -231,6 +238,7 @@ mod tests {
             (cgroup.clone(), libc::ENODEV, "control group /sys/fs/cgroup/a\\x1b"),
             (cgroup.clone(), libc::EBUSY, "hands controllers to groups below"),
             (cgroup, libc::EAGAIN, "pids.max"),
+            (Step::SetGroups(vec![rustix::process::Gid::ROOT]), libc::EPERM, "supplementary groups"),
             (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
             (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
             (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),

@@ -18,6 +18,8 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 pub struct Program {
     name: Vec<u8>,
     candidates: Vec<CString>,
+    /// What each candidate is called; empty where all are called as the first argument says.
+    login_names: Vec<CString>,
     image: Image,
     distrust: bool,
     inherits: bool,
@@ -36,6 +38,7 @@ impl Program {
         Ok(Self {
             name: name.as_bytes().to_vec(),
             candidates,
+            login_names: Vec::new(),
             image: Image::new(argv, environment_of(environment)?),
             distrust: false,
             inherits: false,
@@ -49,12 +52,17 @@ impl Program {
     /// No shell given, or a NUL byte in a word.
     pub fn login_shell(shells: &[Vec<u8>], environment: &[(OsString, OsString)]) -> Result<Self> {
         let first = shells.first().ok_or_else(|| Error::new(ErrorKind::Invalid, "no shell"))?;
-        let base = first.rsplit(|byte| *byte == b'/').next().unwrap_or(first);
-        let argv = vec![c_string(&[b"-", base].concat())?];
+        let login_name = |shell: &[u8]| {
+            let base = shell.rsplit(|byte| *byte == b'/').next().unwrap_or(shell);
+            c_string(&[b"-", base].concat())
+        };
+        let login_names = shells.iter().map(|shell| login_name(shell)).collect::<Result<_>>()?;
+        let argv = vec![login_name(first)?];
         let candidates = shells.iter().map(|shell| c_string(shell)).collect::<Result<_>>()?;
         Ok(Self {
             name: first.clone(),
             candidates,
+            login_names,
             image: Image::new(argv, environment_of(environment)?),
             distrust: false,
             inherits: false,
@@ -112,7 +120,10 @@ impl Program {
             if self.distrust && diagnose::leads_through_magic(path, proc) {
                 return Refusal::new(index, libc::ELOOP).because(diagnose::Cause::MagicLink, b"");
             }
-            let mut errno = errno_of(&self.image.execute(path));
+            let mut errno = errno_of(&match self.login_names.get(index) {
+                Some(name) => self.image.execute_as(name, path),
+                None => self.image.execute(path),
+            });
             if errno == libc::ENOEXEC && diagnose::may_be_script(path, proc) {
                 errno = errno_of(&self.image.execute_by_shell(path));
             }

@@ -2,6 +2,9 @@
 
 use crate::id::Pid;
 
+/// From the kernel's `include/linux/sched.h`; the same since Linux 2.6.
+const PF_EXITING: u32 = 4;
+
 /// What nstool uses of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -13,6 +16,8 @@ pub(crate) struct Stat {
     pub state: u8,
     /// The parent; 0 at the top of a pid namespace.
     pub parent: Pid,
+    /// Whether the kernel is ending it, or has (the flag PF_EXITING).
+    pub exiting: bool,
     /// How many threads.
     pub threads: u32,
     /// When it started, in clock ticks after boot: together with the id it names one process for good.
@@ -30,10 +35,12 @@ pub(crate) fn parse(text: &[u8]) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    // Fields are counted from 1 in the manual page: state is 3, ppid 4, num_threads 20, starttime 22.
-    let threads = fields.nth(20 - 5)?.parse().ok()?;
+    // Fields are counted from 1 in the manual page: state is 3, ppid 4, flags 9, num_threads 20, starttime 22.
+    let flags: u32 = fields.nth(9 - 5)?.parse().ok()?;
+    let exiting = flags & PF_EXITING != 0;
+    let threads = fields.nth(20 - 10)?.parse().ok()?;
     let start_ticks = fields.nth(22 - 21)?.parse().ok()?;
-    Some(Stat { pid, comm, state, parent, threads, start_ticks })
+    Some(Stat { pid, comm, state, parent, exiting, threads, start_ticks })
 }
 
 #[cfg(test)]
@@ -46,6 +53,9 @@ mod tests {
         let stat = parse(line).unwrap();
         assert_eq!((stat.pid, stat.state, stat.parent, stat.threads, stat.start_ticks), (42, b'S', 7, 3, 99));
         assert_eq!(stat.comm, b"a) (\n\xff b");
+        assert!(!stat.exiting);
+        let ending = b"42 (a) S 7 42 42 0 -1 4194308 1 0 0 0 0 0 0 0 20 0 3 0 99 0 0";
+        assert!(parse(ending).unwrap().exiting);
     }
 
     proptest::proptest! {

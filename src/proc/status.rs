@@ -39,6 +39,11 @@ impl<'a> Status<'a> {
         self.numbers("Gid")?.try_into().ok()
     }
 
+    /// Returns the supplementary groups.
+    pub fn groups(&self) -> Option<Vec<u32>> {
+        self.numbers("Groups")
+    }
+
     /// Returns the parent; 0 at the top of a pid namespace.
     pub fn parent(&self) -> Option<Pid> {
         self.numbers("PPid")?.first().copied()
@@ -60,13 +65,14 @@ mod tests {
     use super::*;
 
     const TEXT: &[u8] =
-        b"Name:\tx\xff\\nUid:\t9\nPPid:\t7\nUid:\t1000\t0\t1000\t1000\nNSpid:\t42\t1\nCapEff:\t000001ffffffffff\n";
+        b"Name:\tx\xff\\nUid:\t9\nPPid:\t7\nUid:\t1000\t0\t1000\t1000\nGroups:\t4 27 \nNSpid:\t42\t1\nCapEff:\t000001ffffffffff\n";
 
     #[test]
     fn fields_are_found_by_name_at_the_start_of_a_line() {
         let status = Status::new(TEXT);
         assert_eq!(status.uids(), Some([1000, 0, 1000, 1000]));
         assert_eq!(status.parent(), Some(7));
+        assert_eq!(status.groups(), Some(vec![4, 27]));
         assert_eq!(status.ns_pids(), Some(vec![42, 1]));
         assert_eq!(status.mask("CapEff"), Some(0x1ff_ffff_ffff));
         assert_eq!(status.field("Missing"), None);

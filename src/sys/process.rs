@@ -321,9 +321,17 @@ impl Image {
 
     /// Executes the file at `path`; returns only if that failed.
     pub(crate) fn execute(&self, path: &CStr) -> io::Error {
-        // SAFETY: both arrays end with null, and their strings live as long as `self`.
+        // SAFETY: both arrays end with null, and their strings live as long as `self`, or until the call returns.
         unsafe { libc::execve(path.as_ptr(), self.argv.pointers.as_ptr(), self.envp.pointers.as_ptr()) };
         io::Error::last_os_error()
+    }
+
+    /// The same, with another name for itself as its first argument.
+    pub(crate) fn execute_as(&mut self, name: &CStr, path: &CStr) -> io::Error {
+        let before = std::mem::replace(&mut self.argv.pointers[0], name.as_ptr());
+        let error = self.execute(path);
+        self.argv.pointers[0] = before;
+        error
     }
 
     /// Lets /bin/sh run the script at `path`, as execvp(3) does with a file of unknown form.

@@ -22,6 +22,11 @@ impl PinnedNamespace {
     /// ENOTTY: it is no namespace file.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let kind = nsfs::kind(fd.as_fd())?;
+        Self::of_kind(kind, fd)
+    }
+
+    /// Takes what the kernel gave for a namespace of this kind.
+    pub(crate) fn of_kind(kind: NamespaceKind, fd: OwnedFd) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&fd)?;
         Ok(Self { kind, id: NamespaceId { ino: stat.st_ino, dev: stat.st_dev }, fd })
     }
@@ -49,7 +54,7 @@ impl PinnedNamespace {
     /// # Errors
     /// EPERM: that lies outside our own user namespace.
     pub fn owner(&self) -> io::Result<Self> {
-        Self::new(nsfs::owner(self.fd.as_fd())?)
+        Self::of_kind(NamespaceKind::User, nsfs::owner(self.fd.as_fd())?)
     }
 
     /// Opens the parent of a user or pid namespace.
@@ -57,7 +62,7 @@ impl PinnedNamespace {
     /// # Errors
     /// EPERM: that lies outside our own, or there is none. EINVAL: another kind.
     pub fn parent(&self) -> io::Result<Self> {
-        Self::new(nsfs::parent(self.fd.as_fd())?)
+        Self::of_kind(self.kind, nsfs::parent(self.fd.as_fd())?)
     }
 }
 

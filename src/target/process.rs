@@ -24,6 +24,7 @@ pub struct PinnedProcess {
     pidfd: Option<OwnedFd>,
     /// `/proc/PID`; absent where our /proc shows another pid namespace, whose numbers mean nothing to us, or hides it.
     dir: Option<OwnedFd>,
+    /// When it started, where there is no pidfd.
     start_ticks: Option<u64>,
 }
 
@@ -34,15 +35,16 @@ impl PinnedProcess {
     /// No such process, another process has the number now (`inode` differs), or neither pidfds nor a /proc of our pid
     /// namespace is there.
     pub fn open(pid: Pid, inode: Option<u64>) -> Result<Self> {
-        Self::open_with(&Proc::open(), pid, inode)
+        Self::open_with(Proc::open().ok().as_ref(), pid, inode)
     }
 
-    fn open_with(proc: &Result<Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
+    /// The same with a `/proc` that is open already.
+    pub(crate) fn open_with(proc: Option<&Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
         let pidfd = open_pidfd(pid)?;
         if let Some(wanted) = inode {
             check_inode(pid, pidfd.as_ref(), wanted)?;
         }
-        let proc = proc.as_ref().ok().filter(|proc| proc.is_of_our_pid_namespace());
+        let proc = proc.filter(|proc| proc.is_of_our_pid_namespace());
         let dir = match proc.map(|proc| open_dir(proc, pid)) {
             Some(Ok(dir)) => Some(dir),
             // It may be there, and not be listed for us (proc(5), hidepid); a pidfd shows whether it is.
@@ -62,7 +64,9 @@ impl PinnedProcess {
             return Err(without_proc(format!("cannot reach process {pid}")));
         }
         let mut pinned = Self { pid, pidfd, dir, start_ticks: None };
-        pinned.start_ticks = pinned.stat().map(|stat| stat.start_ticks);
+        if pinned.pidfd.is_none() {
+            pinned.start_ticks = pinned.stat().map(|stat| stat.start_ticks);
+        }
         pinned.verify()?;
         Ok(pinned)
     }
@@ -90,8 +94,18 @@ impl PinnedProcess {
         if self.is_alive() {
             return Ok(());
         }
-        let message = format!("process {} has ended", self.pid);
-        Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
+        let ended = |message: String| Error::new(ErrorKind::Vanished, message);
+        let pid = self.pid;
+        Err(match self.stat() {
+            Some(stat) if stat.state == b'Z' && stat.parent > 0 => {
+                let parent = stat.parent;
+                ended(format!(
+                    "process {pid} is a zombie: it has ended, and its parent, process {parent}, has not reaped it"
+                ))
+                .with_hint(format!("`nstool show {parent}` shows the parent; when that ends too, the zombie goes"))
+            }
+            _ => ended(format!("process {pid} has ended")).with_hint("`nstool ls` lists what is there now"),
+        })
     }
 
     /// Checks that the process of this number below our /proc, which a scan lists, is this one.
@@ -171,19 +185,50 @@ impl PinnedProcess {
             Some(result) => result,
             None => self.open_file(&format!("ns/{}", link.file_name()), OFlags::RDONLY),
         };
-        match opened {
-            Err(error) if is_gone(&error) => self.namespace_of_a_thread(link).unwrap_or(Err(error)),
-            opened => PinnedNamespace::new(opened?),
+        let opened = match opened {
+            Err(error) if is_gone(&error) => {
+                self.open_of_a_thread(&format!("ns/{}", link.file_name()), OFlags::RDONLY).ok_or(error)
+            }
+            opened => opened,
+        };
+        PinnedNamespace::of_kind(link.kind(), opened?)
+    }
+
+    /// Opens its directory `NAME`, such as `root`. Where the leader thread has ended and others live, theirs is taken.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub(crate) fn directory(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open_file(name, flags) {
+            Err(error) if is_gone(&error) => self.open_of_a_thread(name, flags).ok_or(error),
+            opened => opened,
         }
     }
 
-    fn namespace_of_a_thread(&self, link: NamespaceLink) -> Option<io::Result<PinnedNamespace>> {
+    /// Reads the environment that it began with. Where the leader thread has ended, that of another one.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub(crate) fn environment(&self) -> io::Result<Vec<u8>> {
+        match self.read("environ") {
+            // Whoever has ended has no memory left to read.
+            Err(error) if is_gone(&error) => {
+                let mut text = Vec::new();
+                let file = self.open_of_a_thread("environ", OFlags::RDONLY).ok_or(error)?;
+                proc::read_to_end(file.as_fd(), &mut text)?;
+                Ok(text)
+            }
+            read => read,
+        }
+    }
+
+    /// Opens `NAME` of the first thread, but for the leader, that has it.
+    fn open_of_a_thread(&self, name: &str, flags: OFlags) -> Option<OwnedFd> {
         let tasks = self.open_file("task", OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
         let threads = proc::numbers_in(tasks.as_fd()).ok()?;
-        threads.into_iter().filter(|thread| *thread != self.pid).find_map(|thread| {
-            let fd = self.open_file(&format!("task/{thread}/ns/{}", link.file_name()), OFlags::RDONLY).ok()?;
-            Some(PinnedNamespace::new(fd))
-        })
+        let others = threads.into_iter().filter(|thread| *thread != self.pid);
+        others.into_iter().find_map(|thread| self.open_file(&format!("task/{thread}/{name}"), flags).ok())
     }
 
     /// Words a failure to look into this process.
@@ -197,6 +242,11 @@ impl PinnedProcess {
             && let Some(trouble) = Proc::trouble()
         {
             return proc::blame(format!("cannot {what} of process {pid}"), &trouble);
+        }
+        if is_gone(&cause)
+            && let Some(stat) = self.stat().filter(|stat| stat.exiting)
+        {
+            return self.ending(what, stat.state, cause);
         }
         // With hidepid nothing is there below the directory of another's process (EPERM with the mildest form of it).
         let absent = matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) && self.stat().is_none();
@@ -228,6 +278,28 @@ impl PinnedProcess {
             Some(uid) => error.with_hint(format!("run nstool as root or as the process's owner (uid {uid})")),
             None => error,
         }
+    }
+}
+
+impl PinnedProcess {
+    /// Words that it has begun to end, and has let go of what was wanted.
+    fn ending(&self, what: &str, state: u8, cause: io::Error) -> Error {
+        let message = format!("cannot {what} of process {}: it is ending", self.pid);
+        let error = Error::new(ErrorKind::Vanished, message);
+        let status = self.read("status").unwrap_or_default();
+        let inside = proc::status::Status::new(&status).ns_pids();
+        // zap_pid_ns_processes() in the kernel.
+        if state != b'Z' && inside.is_some_and(|pids| pids.len() > 1 && pids.last() == Some(&1)) {
+            return error
+                .because(
+                    "as the init of its pid namespace it was told to end, and waits until all others there are gone",
+                )
+                .with_hint(format!(
+                    "a zombie there, whose parent is outside and does not reap it, can hold it up: `nstool show {}`",
+                    self.pid
+                ));
+        }
+        error.because(cause)
     }
 }
 

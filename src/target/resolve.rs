@@ -12,6 +12,7 @@ use super::{Target, search};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind;
 use crate::printable;
+use crate::proc::Proc;
 use crate::sys::{handle, nsfs};
 
 /// Where `ip netns add` binds the network namespaces it names.
@@ -34,10 +35,20 @@ impl Target {
     /// Each has a hint.
     pub fn resolve(&self) -> Result<Resolved> {
         match self {
-            Self::Process { pid, pidfd_inode } => PinnedProcess::open(*pid, *pidfd_inode).map(Resolved::Process),
+            Self::Process { .. } | Self::Myself => self.resolve_with(Proc::open().ok().as_ref()),
+            _ => self.resolve_with(None),
+        }
+    }
+
+    /// The same with a `/proc` that is open already, where a process is wanted.
+    pub(crate) fn resolve_with(&self, proc: Option<&Proc>) -> Result<Resolved> {
+        match self {
+            Self::Process { pid, pidfd_inode } => {
+                PinnedProcess::open_with(proc, *pid, *pidfd_inode).map(Resolved::Process)
+            }
             Self::Myself => {
                 let pid = rustix::process::getpid().as_raw_nonzero().get();
-                PinnedProcess::open(pid, None).map(Resolved::Process)
+                PinnedProcess::open_with(proc, pid, None).map(Resolved::Process)
             }
             Self::Namespace { ino, kind } => search::find(*ino, *kind).map(Resolved::Namespace),
             Self::Path(path) => open_path(path).map(Resolved::Namespace),

@@ -236,6 +236,8 @@ fn a_hostile_passwd_neither_blocks_nor_leads_outside() {
         ("mkfifo etc/passwd".to_owned(), "-sh"),
         ("mknod etc/passwd c 1 7".to_owned(), "-sh"),
         ("mkdir etc/passwd".to_owned(), "-sh"),
+        // A shell that is not inside does not give its name to the one that is.
+        ("printf 'root:x:0:0::/:/bin/bash\\n' >etc/passwd".to_owned(), "-sh"),
         // Only the first megabyte is looked at.
         (format!("(busybox yes x | head -c 2000000; echo; {shell}) >etc/passwd"), "-sh"),
         // A link leads within its root.

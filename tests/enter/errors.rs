@@ -330,15 +330,18 @@ fn where_setgroups_is_denied_the_groups_that_stay_are_named() {
 }
 
 /// A control group that is thawed, emptied and removed with the test.
-struct Group {
+pub struct Group {
     path: std::path::PathBuf,
     freezer: [&'static str; 3],
 }
 
 impl Group {
-    /// Makes one below `parent`, and puts a process in it; `freezer` is the file that freezes, and the words.
-    fn around(pid: &str, parent: &std::path::Path, freezer: [&'static str; 3]) -> Self {
-        let group = Self { path: parent.join(format!("nstool-test-{}", std::process::id())), freezer };
+    /// Makes one below `parent`, and puts a process in it; `freezer` is the file that freezes (or whatever shall be set),
+    /// and the words to do and to undo it.
+    pub fn around(pid: &str, parent: &std::path::Path, freezer: [&'static str; 3]) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let group = Self { path: parent.join(format!("nstool-test-{}-{count}", std::process::id())), freezer };
         fs::create_dir(&group.path).unwrap();
         fs::write(group.path.join("cgroup.procs"), pid).unwrap();
         fs::write(group.path.join(freezer[0]), freezer[1]).unwrap();

@@ -6,6 +6,8 @@ mod errors;
 mod joining;
 mod old_kernels;
 mod options;
+mod remarks;
+mod states;
 mod supervision;
 mod terminal;
 

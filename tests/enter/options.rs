@@ -135,3 +135,23 @@ fn capabilities_and_no_new_privs_of_the_target_are_shared_and_its_filter_is_name
     let (bounding, ambient) = kept.split_once('\n').unwrap();
     assert_eq!(bounding, ambient);
 }
+
+#[test]
+fn confined_the_command_is_the_targets_user_unless_another_is_chosen() {
+    need_root!();
+    need!("unshare", "setpriv");
+    let target = sleeper(&["-u", "setpriv", "--reuid=1234", "--regid=2345", "--groups=7,8"]);
+    let pid = target.pid().to_string();
+    let ids = "echo $(id -u) $(id -g) $(id -G)";
+    assert_eq!(shell_in(&[&pid, "--confined"], ids), "1234 2345 2345 7 8");
+    assert_eq!(shell_in(&[&pid, "--confined", "-S", "5", "-G", "6"], ids), "5 6 6");
+    assert_eq!(shell_in(&[&pid, "--confined", "--preserve-credentials"], "id -u"), "0");
+    let rootless = sleeper(&["-U", "--map-user=5", "--map-group=6"]);
+    assert_eq!(shell_in(&[&rootless.pid().to_string(), "--confined"], "echo $(id -u) $(id -g)"), "5 6");
+}
+
+#[test]
+fn capabilities_that_nothing_gives_are_said_not_to_be_kept() {
+    let output = enter(&["self", "--keep-caps", "--", "true"]);
+    assert!(stderr_of(&output).contains("--keep-caps keeps nothing"), "{}", stderr_of(&output));
+}

@@ -182,3 +182,30 @@ fn without_a_pid_namespace_we_become_the_command() {
     child.wait().unwrap();
     let _ = child_of;
 }
+
+#[test]
+fn the_out_of_memory_killer_is_named_with_its_control_group() {
+    need_root!();
+    let version_1 = std::path::Path::new("/sys/fs/cgroup/memory");
+    let version_2 = std::path::Path::new("/sys/fs/cgroup");
+    let has_2 =
+        std::fs::read_to_string(version_2.join("cgroup.subtree_control")).is_ok_and(|text| text.contains("memory"));
+    let (parent, limit) = match (version_1.join("tasks").exists(), has_2) {
+        (true, _) => (version_1, ["memory.limit_in_bytes", "16M", "-1"]),
+        (false, true) => (version_2, ["memory.max", "16M", "max"]),
+        _ => return crate::common::skip("needs control groups that limit memory"),
+    };
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let _group = super::errors::Group::around(&pid, parent, limit);
+    let greedy = ["--", "sh", "-c", "x=a; while :; do x=$x$x; done"];
+    for option in ["-c", "--confined"] {
+        let output = enter(&[&[&pid[..], option][..], &greedy].concat());
+        let said = super::stderr_of(&output);
+        assert_eq!(output.status.signal(), Some(9), "{said}");
+        assert!(said.contains("killed by the out-of-memory killer, as control group /sys/fs/cgroup/"), "{said}");
+        assert!(said.contains("(limit 16777216 bytes)"), "{said}");
+    }
+    // Who else kills is not blamed on it.
+    let output = enter(&[&pid, "-c", "--", "sh", "-c", "kill -KILL $$"]);
+    assert_eq!((output.status.signal(), super::stderr_of(&output).as_str()), (Some(9), ""));
+}

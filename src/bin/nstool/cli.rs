@@ -1,5 +1,6 @@
 //! The command line as a whole: what all verbs share. Each verb's own options stand in its file below `commands/`.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
@@ -40,9 +41,13 @@ pub(crate) fn parse(words: Vec<OsString>) -> Cli {
     Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|talk| end_with(&talk.format(&mut definition)))
 }
 
-/// Prints what clap has to say, and exits.
+/// Prints what clap has to say, with the hint of a value that was refused, and exits.
 fn end_with(talk: &clap::Error) -> ! {
     let printed = talk.print().and_then(|()| io::stdout().flush());
+    let refused = talk.source().and_then(|source| source.downcast_ref::<nstool::Error>());
+    if let Some(hint) = refused.and_then(nstool::Error::hint) {
+        report::hint(hint, &Terminal::detect(ColorChoice::Auto));
+    }
     // Clap's own exit passes over what could not be written.
     if let (Err(error), false) = (render::written(printed), talk.use_stderr()) {
         report::error(&error, &Terminal::detect(ColorChoice::Auto));

@@ -20,7 +20,11 @@ impl Refusal {
         let path = printable(path);
         let other = printable(self.name());
         let file = if self.name().is_empty() { format!("{path}") } else { format!("its interpreter {other}") };
-        let message = format!("cannot run {name}");
+        let message = if name.is_empty() {
+            "cannot run a command without a name".to_owned()
+        } else {
+            format!("cannot run {name}")
+        };
         let (kind, cause) = match self.cause {
             Cause::Missing if candidates.len() > 1 => {
                 (ErrorKind::NotFound, format!("no directory of PATH has it ({})", directories(candidates)))

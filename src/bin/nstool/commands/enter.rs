@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use nstool::enter::{Enter, Environment, Id, Outcome, Outline, Place, Request};
+use nstool::enter::{Enter, Environment, Id, OutOfMemory, Outcome, Outline, Place, Request};
 use nstool::target::Target;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
 use serde_json::json;
@@ -34,10 +34,11 @@ Exit status: that of the command, 128+N if signal N ended it; 127 if it was not 
 126 if it cannot be executed; 125 if nstool could not join.")]
 pub(crate) struct Args {
     /// The process or namespace
+    #[arg(value_parser = parse_target)]
     target: Option<Target>,
 
     /// The same as TARGET
-    #[arg(short = 't', long = "target", value_name = "TARGET", conflicts_with = "target")]
+    #[arg(short = 't', long = "target", value_name = "TARGET", conflicts_with = "target", value_parser = parse_target)]
     target_option: Option<Target>,
 
     #[command(flatten, next_help_heading = "What to join")]
@@ -108,7 +109,8 @@ struct Join {
     #[arg(short = 'Z', long)]
     follow_context: bool,
 
-    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set, no_new_privs, label
+    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set, no_new_privs, label; and
+    /// its user and groups, if not chosen by -S, -G or --preserve-credentials
     #[arg(long)]
     confined: bool,
 }
@@ -188,6 +190,13 @@ enum EnvironmentChoice {
     Target,
     Keep,
     Clean,
+}
+
+fn parse_target(text: &str) -> Result<Target> {
+    text.parse().map_err(|error: Error| match error.hint().map(|forms| format!("{forms}; a command goes after `--`")) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
 }
 
 fn parse_id(text: &str) -> Result<Id> {
@@ -273,7 +282,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     if args.run.dry_run {
         let outline = enter.plan();
         let remarks = enter.remarks();
-        render::print(&if args.run.json { as_json(&outline, remarks) } else { in_words(&outline, remarks) })?;
+        render::print(&if args.run.json {
+            as_json(&outline, remarks)
+        } else {
+            in_words(&outline, remarks, terminal.width)
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     for remark in enter.remarks() {
@@ -281,6 +294,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     match enter.run()? {
         Outcome::Ended(ending) => ending.mirror(),
+        Outcome::OutOfMemory(ending, OutOfMemory { cgroup, limit_bytes, .. }) => {
+            let limit =
+                limit_bytes.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("limit {bytes} bytes"));
+            let message = format!("killed by the out-of-memory killer, as control group {cgroup} counts ({limit})");
+            report::note(&message, terminal);
+            ending.mirror()
+        }
         Outcome::Started(pid) => {
             render::print(&format!("{pid}\n"))?;
             Ok(ExitCode::SUCCESS)
@@ -293,7 +313,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
 }
 
-fn in_words(outline: &Outline, remarks: &[String]) -> String {
+fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> String {
     let mut text = format!("plan for {}\n", outline.target);
     for (number, step) in outline.steps.iter().enumerate() {
         let number = number + 1;
@@ -314,7 +334,7 @@ fn in_words(outline: &Outline, remarks: &[String]) -> String {
     for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
-    text
+    render::folded(&text, width, 7)
 }
 
 fn as_json(outline: &Outline, remarks: &[String]) -> String {

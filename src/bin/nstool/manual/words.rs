@@ -231,6 +231,10 @@ pub(super) const VERBS: &[(&str, Words)] = &[
                         "",
                         "Everything is opened and the target verified before the first namespace is joined: a target that ends meanwhile, or whose process id is given to another, is an error and never a wrong namespace.",
                     ),
+                    (
+                        "",
+                        "The command's terminal is one of the devpts mounted outside. With the target's mounts joined it has no name in the /dev/pts there: tty(1) says that it is no tty, and programs that open their terminal by name (tmux(1), screen(1), gpg-agent(1)) do not work; /dev/tty does. script(1), run inside, makes a terminal there.",
+                    ),
                 ],
             ),
             section(

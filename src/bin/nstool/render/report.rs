@@ -32,6 +32,13 @@ pub(crate) fn note(message: &str, terminal: &Terminal) {
     say(&text);
 }
 
+/// Prints what to do about what was said before.
+pub(crate) fn hint(hint: &str, terminal: &Terminal) {
+    let mut text = String::new();
+    line(&mut text, "hint: ", hint, Style::new().cyan(), terminal);
+    say(&text);
+}
+
 /// Says that the numbers of processes are not ours, if /proc shows those of an outer pid namespace.
 pub(crate) fn whose_numbers(terminal: &Terminal) {
     if let Some(trouble) = Proc::trouble() {

@@ -48,7 +48,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         Err(error) => return unprepared(&asked, &error).answer(NAME),
     };
     match enter.attempt() {
-        Ok(Outcome::Ended(ending)) => ending.mirror(),
+        Ok(Outcome::Ended(ending) | Outcome::OutOfMemory(ending, _)) => ending.mirror(),
         Ok(_) => ExitCode::SUCCESS,
         Err(failed) if failed.status != 125 => asked.command.refused(NAME, failed.errno, failed.status),
         Err(failed) => in_its_words(&asked, &failed).answer(NAME),
