@@ -19,5 +19,5 @@ pub use mount::{Device, Mount, MountTable};
 pub use mount_use::{MountPlace, MountUse, UsedBy};
 pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};
-pub use process::{Details, Process};
+pub use process::{Details, Process, Standing};
 pub use snapshot::Snapshot;

@@ -10,6 +10,7 @@ mod release;
 pub use kept::{Kept, kept_by};
 pub use release::Release;
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use release::{is_zombie, release};
@@ -157,6 +158,19 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Tells whether a mount namespace ends with the processes that are named already, so that nothing in it need be
+    /// unmounted.
+    fn goes_with_the_named(&self, namespace: &Namespace) -> bool {
+        namespace.kind == NamespaceKind::Mnt
+            && !namespace.members.is_empty()
+            && namespace.members.iter().all(|member| self.named.contains(member))
+            && namespace
+                .holders
+                .iter()
+                .filter(|holder| !(self.ignore)(holder))
+                .all(|holder| holder.pid().is_some_and(|pid| self.named.contains(&pid)))
+    }
+
     fn reasons_of(&mut self, namespace: &Namespace, parent: Option<usize>) {
         for pid in namespace.members.iter().copied().filter(|pid| self.named.insert(*pid)) {
             let (cause, release) = if is_zombie(self.snapshot, pid) {
@@ -166,13 +180,17 @@ impl Search<'_> {
             };
             self.reasons.push(Reason { parent, cause, release });
         }
-        for holder in namespace.holders.iter().filter(|holder| !(self.ignore)(holder)) {
+        let mut holders: Vec<&Holder> = namespace.holders.iter().filter(|holder| !(self.ignore)(holder)).collect();
+        holders.sort_by(|one, other| unmounting(one, other));
+        for holder in holders {
             let here = self.reasons.len();
             let mut release = release(self.snapshot, holder);
-            let further = further(holder).and_then(|id| self.snapshot.namespace(id)).filter(|further| {
-                // A mount can be unmounted, so its namespace matters only where nobody lives to do it.
-                release == Release::Below || further.members.is_empty()
-            });
+            let further = further(holder).and_then(|id| self.snapshot.namespace(id));
+            if let (Some(further), Release::Unmount { with_members, .. }) = (further, &mut release) {
+                *with_members = self.goes_with_the_named(further);
+            }
+            // A mount can be unmounted, so its namespace matters only where nobody lives to do it.
+            let further = further.filter(|further| release == Release::Below || further.members.is_empty());
             let new = further.filter(|further| self.met.insert(further.id));
             if release == Release::Below && new.is_none() {
                 release = Release::Elsewhere;
@@ -186,6 +204,22 @@ impl Search<'_> {
                 }
             }
         }
+    }
+}
+
+/// Orders mounts of one namespace so that they can be unmounted one after the other: what lies below a path comes before
+/// it. All else stays where it is.
+fn unmounting(one: &Holder, other: &Holder) -> Ordering {
+    match (one, other) {
+        (
+            Holder::Filesystem { mount_namespace, mount_point, .. },
+            Holder::Filesystem { mount_namespace: second, mount_point: place, .. },
+        )
+        | (
+            Holder::Mount { mount_namespace, mount_point, .. },
+            Holder::Mount { mount_namespace: second, mount_point: place, .. },
+        ) => mount_namespace.cmp(second).then_with(|| place.cmp(mount_point)),
+        _ => one.cmp(other),
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
 fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
     let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
     snapshot.describe(rows::shown(&explanation, args.all || args.json))?;
+    let parents = rows::parents_of_zombies(&explanation, &snapshot);
+    snapshot.describe(parents)?;
     print(args, &explanation, &snapshot, terminal)
 }
 
