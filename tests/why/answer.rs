@@ -316,6 +316,11 @@ fn what_nothing_leads_to_is_found_and_said_to_be_unexplained() {
         // Until no other test's nstool holds it.
         let answer = why_until(&target, |answer| answer["explained"] == false);
         assert_eq!((&answer["namespace"]["ns"], &answer["kept_by"]), (&ino.into(), &json!([])), "{answer}");
+        // The socket it is on its way to is named.
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&theirs);
+        let waiting = |entry: &Value| entry["kind"] == "in_flight" && entry["pid"] == std::process::id();
+        let socket = answer["possibly"].as_array().unwrap().iter().find(|entry| waiting(entry));
+        assert!(socket.is_some_and(|entry| entry["fd"] == fd && entry["descriptors"] == 1), "{answer}");
         let said = try_eventually(|| {
             let output = run(&["why", &target]);
             String::from_utf8_lossy(&output.stderr).contains("descriptors on their way between processes").then_some(())
@@ -331,6 +336,26 @@ fn what_nothing_leads_to_is_found_and_said_to_be_unexplained() {
     assert!(handle.is_alive());
     drop((ours, theirs));
     assert!(handle.wait_until_gone());
+}
+
+#[test]
+fn what_a_tun_device_keeps_is_listed_and_shown_too() {
+    crate::need_root!();
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        return crate::common::skip("needs /dev/net/tun");
+    }
+    let mut net = world::make(nstool::NamespaceKind::Net);
+    let namespace = world::namespace_of(&net, nstool::NamespaceKind::Net);
+    let ino = std::os::unix::fs::MetadataExt::ino(&File::from(namespace.try_clone().unwrap()).metadata().unwrap());
+    let tun = world::hold(&net, nstool::NamespaceKind::Net, world::Way::Tun);
+    drop(namespace);
+    net.release();
+    let answer = why_until(&format!("ns:{ino}"), |answer| kinds_of(&answer["kept_by"]) == ["tun"]);
+    assert!(tun.is(&answer["kept_by"][0]), "{answer}");
+    let listed = stdout_of(run(&["ls", "--json", "-t", "net", "-o", "NS,HOLDERS"]));
+    assert!(listed.contains(&format!("{ino}")), "{listed}");
+    let page = stdout_of(run(&["show", &format!("ns:{ino}")]));
+    assert!(page.contains("tun device, descriptor 0 of process"), "{page}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ const LISTING: &str = "`nstool ls` lists the namespaces that are there";
 
 /// Says that a namespace is not there, or why it may be there and out of reach: what holds it need not lead to it.
 fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
-    let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
+    let error = Error::new(ErrorKind::NotFound, format!("no such {target}"));
     if snapshot.is_absent() {
         let kind = match target {
             Target::Namespace { kind: Some(kind), .. } => format!("{kind} "),
@@ -81,12 +81,21 @@ fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
         };
         return error.because(format!("the kernel knows no {kind}namespace of that inode")).with_hint(LISTING);
     }
-    let suspects: Vec<_> = snapshot
-        .suspects()
-        .iter()
+    let wanted = match target {
+        Target::Namespace { kind, .. } => *kind,
+        _ => None,
+    };
+    let suspects = snapshot.suspects().iter().filter(|suspect| wanted.is_none_or(|kind| kind == suspect.kind));
+    let mut suspects: Vec<_> = suspects
         .filter(|suspect| !opened_by_us(&suspect.holder))
-        .map(|suspect| format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind))
+        .map(|suspect| match suspect.holder {
+            // What is on its way can be of any kind.
+            Holder::InFlight { .. } => format!("\n{}", rows::describe(&suspect.holder, snapshot)),
+            _ => format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind),
+        })
         .collect();
+    suspects.sort_unstable();
+    suspects.dedup();
     let error = if suspects.is_empty() {
         error
     } else {

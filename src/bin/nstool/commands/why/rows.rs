@@ -192,6 +192,14 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         Holder::Descriptor { pid, tid, fd } => format!("descriptor {fd} of {}", whose(*pid, *tid)),
         Holder::Pidfd { pid, tid, fd } => format!("pidfd {fd} of {}", whose(*pid, *tid)),
         Holder::Socket { pid, tid, fd } => format!("socket {fd} of {}", whose(*pid, *tid)),
+        Holder::Tun { pid, tid, fd } => format!("tun device, descriptor {fd} of {}", whose(*pid, *tid)),
+        Holder::InFlight { pid, tid, fd, waiting } => {
+            let on = if *waiting == 1 { "a descriptor on its way" } else { "descriptors on their way" };
+            format!("socket {fd} of {}, with {on} to it", whose(*pid, *tid))
+        }
+        Holder::WorkingDirectory { pid, path } => {
+            return [format!("working directory of process {pid}: ").as_bytes(), path].concat();
+        }
         Holder::OpenFile { pid, tid, fd, path } => {
             return [format!("descriptor {fd} of {}: ", whose(*pid, *tid)).as_bytes(), path].concat();
         }
@@ -326,6 +334,13 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
             Holder::Descriptor { pid, tid, fd } => json!({ "kind": "descriptor", "pid": pid, "tid": tid, "fd": fd }),
             Holder::Pidfd { pid, tid, fd } => json!({ "kind": "pidfd", "pid": pid, "tid": tid, "fd": fd }),
             Holder::Socket { pid, tid, fd } => json!({ "kind": "socket", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Tun { pid, tid, fd } => json!({ "kind": "tun", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::InFlight { pid, tid, fd, waiting } => {
+                json!({ "kind": "in_flight", "pid": pid, "tid": tid, "fd": fd, "descriptors": waiting })
+            }
+            Holder::WorkingDirectory { pid, path } => {
+                json!({ "kind": "working_directory", "pid": pid, "path": String::from_utf8_lossy(path) })
+            }
             Holder::OpenFile { pid, tid, fd, path } => {
                 json!({ "kind": "open_file", "pid": pid, "tid": tid, "fd": fd, "path": String::from_utf8_lossy(path) })
             }
