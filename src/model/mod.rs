@@ -12,7 +12,10 @@ mod process;
 mod snapshot;
 
 pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, NamespaceLimit, UserSettings};
-pub use facts::{Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts};
+pub use facts::{
+    Capabilities, CgroupEntry, CgroupState, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts,
+    ThreadNamespace,
+};
 pub use hidden::{Hidden, Subject};
 pub use holder::{Holder, HolderKind, Suspect};
 pub use mount::{Device, Mount, MountTable};

@@ -79,6 +79,11 @@ impl Process {
             .any(|kind| self.namespace(NamespaceLink::Own(kind)) == Observed::Hidden(Why::Zombie))
     }
 
+    /// Tells whether it is an init that is ending and waits for the processes of its pid namespace to be reaped.
+    pub fn is_ending(&self) -> bool {
+        self.links.contains(&Observed::Hidden(Why::Ending))
+    }
+
     /// Returns the namespace that a link leads to.
     pub fn namespace(&self, link: NamespaceLink) -> Observed<NamespaceId> {
         self.links[link.index()]

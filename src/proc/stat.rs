@@ -2,6 +2,9 @@
 
 use crate::id::Pid;
 
+/// `PF_EXITING` among the flags of a task, the same since long before Linux 4.18.
+const PF_EXITING: u32 = 4;
+
 /// What nstool uses of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -13,6 +16,8 @@ pub(crate) struct Stat {
     pub state: u8,
     /// The parent; 0 at the top of a pid namespace.
     pub parent: Pid,
+    /// Whether it is ending (PF_EXITING).
+    pub exiting: bool,
     /// How many threads.
     pub threads: u32,
     /// When it started, in clock ticks after boot: together with the id it names one process for good.
@@ -30,10 +35,11 @@ pub(crate) fn parse(text: &[u8]) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    // Fields are counted from 1 in the manual page: state is 3, ppid 4, num_threads 20, starttime 22.
-    let threads = fields.nth(20 - 5)?.parse().ok()?;
+    // Fields are counted from 1 in the manual page: state is 3, ppid 4, flags 9, num_threads 20, starttime 22.
+    let flags: u32 = fields.nth(9 - 5)?.parse().ok()?;
+    let threads = fields.nth(20 - 10)?.parse().ok()?;
     let start_ticks = fields.nth(22 - 21)?.parse().ok()?;
-    Some(Stat { pid, comm, state, parent, threads, start_ticks })
+    Some(Stat { pid, comm, state, parent, exiting: flags & PF_EXITING != 0, threads, start_ticks })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use super::namespace::PinnedNamespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Pid;
-use crate::kind::NamespaceLink;
+use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::proc::{self, Proc, stat};
 use crate::sys::pidfd;
 
@@ -90,8 +90,36 @@ impl PinnedProcess {
         if self.is_alive() {
             return Ok(());
         }
+        if let Some(stat) = self.stat().filter(|stat| stat.state == b'Z' && Some(stat.start_ticks) == self.start_ticks)
+        {
+            return Err(self.unreaped(&stat));
+        }
         let message = format!("process {} has ended", self.pid);
         Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
+    }
+
+    /// Words that a process is a zombie, who must reap it, and what it keeps meanwhile.
+    fn unreaped(&self, stat: &stat::Stat) -> Error {
+        let pid = self.pid;
+        let error = Error::new(ErrorKind::Vanished, format!("process {pid} is a zombie: it has ended"));
+        let kept = [NamespaceKind::User, NamespaceKind::Pid].map(|kind| {
+            let namespace = self.namespace(NamespaceLink::Own(kind)).ok()?;
+            Some(format!("{kind} namespace {}", namespace.id()))
+        });
+        let kept: Vec<String> = kept.into_iter().flatten().collect();
+        let kept = if kept.is_empty() { String::new() } else { format!("; it still keeps {}", kept.join(" and ")) };
+        if stat.parent == 0 {
+            return error.because(format!("its parent, which lies outside our pid namespace, has not reaped it{kept}"));
+        }
+        let parent = stat.parent;
+        let name = Proc::open().ok().and_then(|proc| {
+            let mut text = Vec::new();
+            proc.read(parent, "stat", &mut text).ok()?;
+            stat::parse(&text).map(|stat| format!(" ({})", crate::printable(&stat.comm)))
+        });
+        error
+            .because(format!("its parent, process {parent}{}, has not reaped it{kept}", name.unwrap_or_default()))
+            .with_hint(format!("it goes when its parent reaps it, or ends: `nstool show {parent}`"))
     }
 
     /// Checks that the process of this number below our /proc, which a scan lists, is this one.
@@ -172,7 +200,11 @@ impl PinnedProcess {
             None => self.open_file(&format!("ns/{}", link.file_name()), OFlags::RDONLY),
         };
         match opened {
-            Err(error) if is_gone(&error) => self.namespace_of_a_thread(link).unwrap_or(Err(error)),
+            // What a zombie, or an init that waits for its processes, has not let go of can be read below /proc alone.
+            Err(error) if is_gone(&error) => self.namespace_of_a_thread(link).unwrap_or_else(|| {
+                let file = self.open_file(&format!("ns/{}", link.file_name()), OFlags::RDONLY);
+                file.map_err(|_| error).and_then(PinnedNamespace::new)
+            }),
             opened => PinnedNamespace::new(opened?),
         }
     }
@@ -305,7 +337,6 @@ fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::NamespaceKind;
 
     fn me() -> Pid {
         std::process::id() as Pid

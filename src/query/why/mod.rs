@@ -17,7 +17,7 @@ use release::{is_zombie, release};
 
 use crate::id::{NamespaceId, Pid};
 use crate::kind::NamespaceKind;
-use crate::model::{Holder, MountUse, Namespace, Snapshot};
+use crate::model::{Holder, MountUse, Namespace, Process, Snapshot};
 
 /// Why a namespace is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum Cause {
     Member(Pid),
     /// A process that ended in it and was not reaped yet.
     Zombie(Pid),
+    /// An init that is ending, and waits until the other processes of its pid namespace are reaped.
+    Ending(Pid),
     /// Anything else.
     Holder(Holder),
 }
@@ -112,7 +114,7 @@ impl Cause {
     /// Returns the process, where it is something of a process's.
     pub fn pid(&self) -> Option<Pid> {
         match self {
-            Self::Member(pid) | Self::Zombie(pid) => Some(*pid),
+            Self::Member(pid) | Self::Zombie(pid) | Self::Ending(pid) => Some(*pid),
             Self::Holder(holder) => holder.pid(),
         }
     }
@@ -175,6 +177,8 @@ impl Search<'_> {
         for pid in namespace.members.iter().copied().filter(|pid| self.named.insert(*pid)) {
             let (cause, release) = if is_zombie(self.snapshot, pid) {
                 (Cause::Zombie(pid), Release::Reap(pid))
+            } else if self.snapshot.process(pid).is_some_and(Process::is_ending) {
+                (Cause::Ending(pid), Release::Elsewhere)
             } else {
                 (Cause::Member(pid), Release::End(pid))
             };

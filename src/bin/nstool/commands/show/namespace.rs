@@ -79,7 +79,15 @@ fn people(page: &mut Page, id: NamespaceId, snapshot: &Snapshot) {
         Some(Observed::Known(details)) => details.command.clone(),
         _ => Vec::new(),
     };
-    let one = |pid: &i32| [format!("{pid} ").as_bytes(), &command(*pid)].concat().trim_ascii_end().to_vec();
+    let one = |pid: &i32| {
+        let process = snapshot.process(*pid);
+        let state = match process {
+            Some(process) if process.is_zombie() => " (zombie: ended and not reaped)",
+            Some(process) if process.is_ending() => " (ending: waits until the others are reaped)",
+            _ => "",
+        };
+        [format!("{pid} ").as_bytes(), &command(*pid), state.as_bytes()].concat().trim_ascii_end().to_vec()
+    };
     let mut lines: Vec<Vec<u8>> = namespace.members.iter().take(FEW).map(one).collect();
     let more = namespace.members.len().saturating_sub(FEW);
     if more > 0 {

@@ -183,6 +183,9 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
     let holder = match cause {
         Cause::Member(pid) => return format!("process {pid}").into_bytes(),
         Cause::Zombie(pid) => return format!("zombie {pid}, ended but not reaped").into_bytes(),
+        Cause::Ending(pid) => {
+            return format!("init {pid}, which is ending: it waits until the others are reaped").into_bytes();
+        }
         Cause::Holder(holder) => holder,
     };
     let text = match holder {
@@ -328,6 +331,7 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
     let mut object = match &reason.cause {
         Cause::Member(pid) => json!({ "kind": "process", "pid": pid }),
         Cause::Zombie(pid) => json!({ "kind": "zombie", "pid": pid }),
+        Cause::Ending(pid) => json!({ "kind": "ending_init", "pid": pid }),
         Cause::Holder(holder) => match holder {
             Holder::Thread { pid, tid } => json!({ "kind": "thread", "pid": pid, "tid": tid }),
             Holder::ForChildren { pid, tid } => json!({ "kind": "for_children", "pid": pid, "tid": tid }),
