@@ -11,7 +11,13 @@ pub(super) fn states(mounts: &[Mount], entries: &[CgroupEntry]) -> Vec<CgroupSta
     let one = |entry: &CgroupEntry| {
         let path = place(mounts, entry)?;
         let version = if entry.controllers.is_empty() { 2 } else { 1 };
-        let read = |name: &str| std::fs::read(Path::new(OsStr::from_bytes(&path)).join(name)).ok();
+        // A file belongs to the controller it begins with, which a hierarchy of version 1 has or has not.
+        let controllers: Vec<&[u8]> = entry.controllers.split(|byte| *byte == b',').collect();
+        let has =
+            |name: &str| version == 2 || name.split('.').next().is_some_and(|of| controllers.contains(&of.as_bytes()));
+        let read = |name: &str| {
+            has(name).then(|| std::fs::read(Path::new(OsStr::from_bytes(&path)).join(name)).ok()).flatten()
+        };
         // "max", and on version 1 a number of pages that no machine has, is no limit.
         let number = |name: &str| std::str::from_utf8(&read(name)?).ok()?.trim().parse::<u64>().ok();
         let limit = |name: &str| number(name).filter(|bytes| *bytes < i64::MAX as u64 / 2);
@@ -25,7 +31,7 @@ pub(super) fn states(mounts: &[Mount], entries: &[CgroupEntry]) -> Vec<CgroupSta
             _ => ["memory.max", "memory.current", "memory.events"],
         };
         Some(CgroupState {
-            frozen: is_frozen(&path, version),
+            frozen: (version == 2 || controllers.contains(&&b"freezer"[..])) && is_frozen(&path, version),
             memory_limit_bytes: limit(memory),
             memory_used_bytes: number(used),
             oom_kills: kills(events),

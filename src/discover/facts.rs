@@ -37,24 +37,23 @@ impl ProcessFacts {
         let set = |key| CapabilitySet(status.mask(key).unwrap_or_default());
         let number = |key| std::str::from_utf8(status.field(key)?).ok()?.parse::<u32>().ok();
         let mut namespaces = memberships(process);
-        if stat.exiting {
-            let gone = namespaces.iter_mut().filter(|membership| membership.id == Observed::Gone);
-            gone.for_each(|membership| membership.id = Observed::Hidden(Why::Ending));
-        }
+        namespaces.iter_mut().for_each(|membership| membership.id = while_ending(membership.id, stat.exiting));
+        // Most have one thread, which is no reason to list a directory.
+        let tids = if stat.threads > 1 { threads(process) } else { vec![process.pid()] };
         let tgid = status.field("Tgid").and_then(|tgid| std::str::from_utf8(tgid).ok()?.parse().ok());
         let cgroups = process.read("cgroup").map(|text| lines::cgroups(&text)).unwrap_or_default();
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
         let pid = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
         let our_user_namespace = rustix::fs::stat("/proc/self/ns/user").map_or(0, |stat| stat.st_ino);
         let user = namespaces[NamespaceKind::User as usize].id;
-        let link = |name: &str| observe(process.read_link(name));
+        let link = |name: &str| while_ending(observe(process.read_link(name)), stat.exiting);
         let facts = Self {
             pid: process.pid(),
             command: process.read("cmdline").ok().and_then(|text| cmdline::join(&text)).unwrap_or(stat.comm),
             thread_of: tgid.filter(|tgid| *tgid != process.pid()),
             ending: stat.exiting,
-            zombies: zombies(process),
-            threads_elsewhere: threads_elsewhere(process, &namespaces),
+            zombies: zombies(process, &tids),
+            threads_elsewhere: threads_elsewhere(process, &tids, &namespaces),
             state: stat.state,
             parent: stat.parent,
             threads: stat.threads,
@@ -81,7 +80,7 @@ impl ProcessFacts {
             uid_map: observe(process.read("uid_map")).map(|text| idmap::parse(&text)),
             gid_map: observe(process.read("gid_map")).map(|text| idmap::parse(&text)),
             setgroups: observe(process.read("setgroups")).map(|text| text.trim_ascii() == b"allow"),
-            clocks: clocks(process),
+            clocks: while_ending(clocks(process), stat.exiting),
             cgroup_states: cgroups::states(&mounts, &cgroups),
             cgroups,
             root: link("root"),
@@ -95,11 +94,19 @@ impl ProcessFacts {
     }
 }
 
+/// Corrects what is gone of a process that is still there: it has let go of it.
+fn while_ending<T>(observed: Observed<T>, ending: bool) -> Observed<T> {
+    match observed {
+        Observed::Gone if ending => Observed::Hidden(Why::Ending),
+        observed => observed,
+    }
+}
+
 /// Returns the children that ended and were not reaped, those of all threads.
-fn zombies(process: &PinnedProcess) -> Vec<Pid> {
+fn zombies(process: &PinnedProcess, tids: &[Pid]) -> Vec<Pid> {
     let Some(proc) = Proc::open().ok().filter(Proc::is_of_our_pid_namespace) else { return Vec::new() };
     let mut text = Vec::new();
-    let children = threads(process).into_iter().filter_map(|tid| process.read(&format!("task/{tid}/children")).ok());
+    let children = tids.iter().filter_map(|tid| process.read(&format!("task/{tid}/children")).ok());
     let children: Vec<u8> = children.flatten().collect();
     let children = children.split(|byte| *byte == b' ').filter_map(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
     children
@@ -116,9 +123,9 @@ fn threads(process: &PinnedProcess) -> Vec<Pid> {
 }
 
 /// Returns where threads differ from the namespaces of the process (setns(2) and unshare(2) act on one thread).
-fn threads_elsewhere(process: &PinnedProcess, namespaces: &[Membership]) -> Vec<ThreadNamespace> {
+fn threads_elsewhere(process: &PinnedProcess, tids: &[Pid], namespaces: &[Membership]) -> Vec<ThreadNamespace> {
     let mut found = Vec::new();
-    for tid in threads(process).into_iter().filter(|tid| *tid != process.pid()) {
+    for tid in tids.iter().copied().filter(|tid| *tid != process.pid()) {
         for membership in namespaces {
             let Observed::Known(own) = membership.id else { continue };
             let link = process.read_link(&format!("task/{tid}/ns/{}", membership.kind));

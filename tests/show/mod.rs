@@ -1,5 +1,7 @@
 //! `nstool show`.
 
+mod states;
+
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
