@@ -83,6 +83,9 @@ fn a_thread_is_called_one_and_its_own_namespaces_are_shown_with_its_process() {
         let found = show(&me.to_string())["threads_elsewhere"].clone();
         let entry = found.as_array().unwrap().iter().find(|entry| entry["tid"] == tid).unwrap();
         assert_eq!(format!("uts:[{}]", entry["ns"]), link.to_str().unwrap(), "{found}");
+        let answer: Value = serde_json::from_str(&stdout_of(run(&["why", "-J", &me.to_string()]))).unwrap();
+        let of_thread = answer["namespaces"].as_array().unwrap().iter().find(|entry| entry["thread"] == tid).unwrap();
+        assert_eq!((&of_thread["ns"], &of_thread["link"]), (&entry["ns"], &"uts".into()), "{answer}");
         let text = stdout_of(run(&["show", &tid.to_string()]));
         assert!(text.starts_with(&format!("thread {tid} of process {me}: ")), "{text}");
         drop(go_on);

@@ -11,6 +11,8 @@ use crate::model::{Holder, Namespace, Observed, Process, Snapshot};
 pub struct Kept {
     /// The link of the process that leads to it.
     pub link: NamespaceLink,
+    /// The thread whose link it is, where the process itself is elsewhere.
+    pub thread: Option<Pid>,
     /// The namespace, where it could be read.
     pub namespace: Observed<NamespaceId>,
     /// Whether it is the machine's initial one, which never goes away.
@@ -33,8 +35,16 @@ pub struct Kept {
 pub fn kept_by(snapshot: &Snapshot, pid: Pid, ignore: &dyn Fn(&Holder) -> bool) -> Option<Vec<Kept>> {
     let process = snapshot.process(pid)?;
     let mut alone = Alone { snapshot, ends: ends_with(snapshot, pid), ignore, known: HashMap::new() };
-    let kept = NamespaceLink::ALL.into_iter().filter_map(|link| {
-        let id = process.namespace(link);
+    let own = NamespaceLink::ALL.into_iter().map(|link| (link, None, process.namespace(link)));
+    let of_threads = snapshot.namespaces().iter().flat_map(|namespace| {
+        namespace.holders.iter().filter_map(move |holder| match holder {
+            Holder::Thread { pid: of, tid } if *of == pid => {
+                Some((NamespaceLink::Own(namespace.kind), Some(*tid), Observed::Known(namespace.id)))
+            }
+            _ => None,
+        })
+    });
+    let kept = own.chain(of_threads).filter_map(|(link, thread, id)| {
         // A `_for_children` link matters only where it differs.
         if let NamespaceLink::ForChildren(kind) = link
             && (id == process.namespace(NamespaceLink::Own(kind)) || id.known().is_none())
@@ -47,6 +57,7 @@ pub fn kept_by(snapshot: &Snapshot, pid: Pid, ignore: &dyn Fn(&Holder) -> bool) 
         Some(Kept {
             initial: namespace.is_some_and(Namespace::is_initial),
             link,
+            thread,
             namespace: id,
             alone: namespace.is_some_and(|namespace| alone.goes(namespace)),
             suspected: alone.is_suspected(link.kind()),

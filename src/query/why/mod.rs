@@ -160,6 +160,25 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Orders mounts, ours first and those of others by who lives there, so that they can be unmounted one after the
+    /// other: what lies below a path comes before it. All else stays where it is.
+    fn unmounting(&self, one: &Holder, other: &Holder) -> Ordering {
+        let place = |holder: &Holder| match holder {
+            Holder::Mount { ours, mount_namespace, mount_point }
+            | Holder::Filesystem { ours, mount_namespace, mount_point } => {
+                let namespace = self.snapshot.namespace(*mount_namespace);
+                let first = namespace.and_then(|namespace| namespace.members.first().copied());
+                let below_first = std::cmp::Reverse(mount_point.clone());
+                Some((!ours, first.unwrap_or(Pid::MAX), *mount_namespace, below_first))
+            }
+            _ => None,
+        };
+        match (place(one), place(other)) {
+            (Some(first), Some(second)) if one.kind() == other.kind() => first.cmp(&second),
+            _ => one.cmp(other),
+        }
+    }
+
     /// Tells whether a mount namespace ends with the processes that are named already, so that nothing in it need be
     /// unmounted.
     fn goes_with_the_named(&self, namespace: &Namespace) -> bool {
@@ -185,7 +204,7 @@ impl Search<'_> {
             self.reasons.push(Reason { parent, cause, release });
         }
         let mut holders: Vec<&Holder> = namespace.holders.iter().filter(|holder| !(self.ignore)(holder)).collect();
-        holders.sort_by(|one, other| unmounting(one, other));
+        holders.sort_by(|one, other| self.unmounting(one, other));
         for holder in holders {
             let here = self.reasons.len();
             let mut release = release(self.snapshot, holder);
@@ -208,22 +227,6 @@ impl Search<'_> {
                 }
             }
         }
-    }
-}
-
-/// Orders mounts of one namespace so that they can be unmounted one after the other: what lies below a path comes before
-/// it. All else stays where it is.
-fn unmounting(one: &Holder, other: &Holder) -> Ordering {
-    match (one, other) {
-        (
-            Holder::Filesystem { mount_namespace, mount_point, .. },
-            Holder::Filesystem { mount_namespace: second, mount_point: place, .. },
-        )
-        | (
-            Holder::Mount { mount_namespace, mount_point, .. },
-            Holder::Mount { mount_namespace: second, mount_point: place, .. },
-        ) => mount_namespace.cmp(second).then_with(|| place.cmp(mount_point)),
-        _ => one.cmp(other),
     }
 }
 

@@ -7,7 +7,7 @@ use nstool::target::{PinnedProcess, Resolved, Target};
 use nstool::{CapabilitySet, Result};
 use serde_json::{Value as Json, json};
 
-use super::{is_ours, lossy, remark, seen, seen_json};
+use super::{chain, is_ours, lossy, remark, seen, seen_json};
 use crate::render::page::Page;
 
 pub(super) fn page(process: &PinnedProcess) -> Result<Page> {
@@ -100,13 +100,12 @@ fn namespaces(page: &mut Page, facts: &ProcessFacts) {
         let kind = membership.kind;
         let line = seen(&membership.id, |id| {
             let mut line = format!("{id:<11}").into_bytes();
-            let owners: Vec<_> = membership.owners.iter().map(|level| level.id.to_string()).collect();
+            let owners = &membership.owners[..];
             // A user namespace's chain begins with itself.
-            let above =
-                if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { &owners[..] };
+            let above = if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { owners };
             let remark = remark(kind, *id);
             if !above.is_empty() {
-                line.extend(format!(" owned by {}", above.join(", below ")).as_bytes());
+                line.extend(format!(" owned by {}", chain(above)).as_bytes());
             }
             if !remark.is_empty() {
                 line.extend(format!(" ({remark})").as_bytes());

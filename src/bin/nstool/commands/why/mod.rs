@@ -128,18 +128,17 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
     Ok(())
 }
 
-/// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
-/// close-on-exec flag, and counts.
+/// Tells whether a holder is a descriptor of nstool itself, which ends: opened to look, or inherited from whoever started
+/// it and is listed with the same.
 pub(super) fn opened_by_us(holder: &Holder) -> bool {
-    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) =
-        holder
-    else {
-        return false;
-    };
-    *pid == std::process::id() as Pid
-        && std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).is_ok_and(|text| {
-            let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-            flags.is_some_and(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() != 0)
-        })
+    let is_descriptor = matches!(
+        holder,
+        Holder::Descriptor { .. }
+            | Holder::Pidfd { .. }
+            | Holder::OpenFile { .. }
+            | Holder::Socket { .. }
+            | Holder::Tun { .. }
+            | Holder::InFlight { .. }
+    );
+    is_descriptor && holder.pid() == Some(std::process::id() as Pid)
 }

@@ -25,7 +25,10 @@ static COLUMNS: [Column<Row>; 5] = [
         Observed::Known(id) => i64::try_from(id.ino).map_or(Cell::Hidden, Cell::Number),
         _ => Cell::Hidden,
     }),
-    Column::left("TYPE", "link of the process that leads to it", |row: &Row| Cell::text(row.kept.link.file_name())),
+    Column::left("TYPE", "link of the process that leads to it", |row: &Row| match row.kept.thread {
+        None => Cell::text(row.kept.link.file_name()),
+        Some(tid) => Cell::owned(format!("{} of thread {tid}", row.kept.link.file_name())),
+    }),
     Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))),
     Column::right("OTHER-PROCS", "other processes in it that would stay", |row: &Row| {
         count(row.kept.other_members, row.processes_hidden)
@@ -98,6 +101,7 @@ fn json_of(row: &Row) -> Json {
     json!({
         "type": kept.link.kind().name(),
         "link": kept.link.file_name(),
+        "thread": kept.thread,
         "ns": kept.namespace.known().map(|id| id.ino),
         "only_this_process": kept.namespace.known().map(|_| kept.alone),
         "possibly_others": kept.suspected,
