@@ -23,6 +23,22 @@ use crate::sys::nsfs;
 use crate::target::{PinnedNamespace, PinnedProcess};
 
 impl ProcessFacts {
+    /// Reads a process that was pinned, and its threads, its children and what its control groups do besides.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_in_full(process: &PinnedProcess) -> Result<Self> {
+        let mut facts = Self::read(process)?;
+        // Most have one thread, which is no reason to list a directory.
+        let tids = if facts.threads > 1 { threads(process) } else { vec![process.pid()] };
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
+        facts.cgroup_states = cgroups::states(&mounts, &facts.cgroups);
+        facts.zombies = zombies(process, &tids);
+        facts.threads_elsewhere = threads_elsewhere(process, &tids, &facts.namespaces);
+        process.verify()?;
+        Ok(facts)
+    }
+
     /// Reads a process that was pinned.
     ///
     /// # Errors
@@ -38,11 +54,8 @@ impl ProcessFacts {
         let number = |key| std::str::from_utf8(status.field(key)?).ok()?.parse::<u32>().ok();
         let mut namespaces = memberships(process);
         namespaces.iter_mut().for_each(|membership| membership.id = while_ending(membership.id, stat.exiting));
-        // Most have one thread, which is no reason to list a directory.
-        let tids = if stat.threads > 1 { threads(process) } else { vec![process.pid()] };
         let tgid = status.field("Tgid").and_then(|tgid| std::str::from_utf8(tgid).ok()?.parse().ok());
         let cgroups = process.read("cgroup").map(|text| lines::cgroups(&text)).unwrap_or_default();
-        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
         let pid = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
         let our_user_namespace = rustix::fs::stat("/proc/self/ns/user").map_or(0, |stat| stat.st_ino);
         let user = namespaces[NamespaceKind::User as usize].id;
@@ -52,8 +65,8 @@ impl ProcessFacts {
             command: process.read("cmdline").ok().and_then(|text| cmdline::join(&text)).unwrap_or(stat.comm),
             thread_of: tgid.filter(|tgid| *tgid != process.pid()),
             ending: stat.exiting,
-            zombies: zombies(process, &tids),
-            threads_elsewhere: threads_elsewhere(process, &tids, &namespaces),
+            zombies: Vec::new(),
+            threads_elsewhere: Vec::new(),
             state: stat.state,
             parent: stat.parent,
             threads: stat.threads,
@@ -81,7 +94,7 @@ impl ProcessFacts {
             gid_map: observe(process.read("gid_map")).map(|text| idmap::parse(&text)),
             setgroups: observe(process.read("setgroups")).map(|text| text.trim_ascii() == b"allow"),
             clocks: while_ending(clocks(process), stat.exiting),
-            cgroup_states: cgroups::states(&mounts, &cgroups),
+            cgroup_states: Vec::new(),
             cgroups,
             root: link("root"),
             cwd: link("cwd"),

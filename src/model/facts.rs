@@ -109,9 +109,9 @@ pub struct ProcessFacts {
     pub thread_of: Option<Pid>,
     /// Whether it is ending: it let go of most namespaces already. An init does so before its processes have ended.
     pub ending: bool,
-    /// Its children that ended and were not reaped.
+    /// Its children that ended and were not reaped; read by [`read_in_full`](Self::read_in_full) alone.
     pub zombies: Vec<Pid>,
-    /// Where its threads are in other namespaces than it is itself.
+    /// Where its threads are in other namespaces than it is itself; read by [`read_in_full`](Self::read_in_full) alone.
     pub threads_elsewhere: Vec<ThreadNamespace>,
     /// Its state's letter, such as `S`.
     pub state: u8,
@@ -149,7 +149,7 @@ pub struct ProcessFacts {
     pub clocks: Observed<ClockOffsets>,
     /// Its cgroups, from the root of our cgroup namespace.
     pub cgroups: Vec<CgroupEntry>,
-    /// What those do that we can see.
+    /// What those do that we can see; read by [`read_in_full`](Self::read_in_full) alone.
     pub cgroup_states: Vec<CgroupState>,
     /// Root directory, working directory and executable, as their links read.
     pub root: Observed<Vec<u8>>,

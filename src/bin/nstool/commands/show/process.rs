@@ -11,7 +11,7 @@ use super::{chain, is_ours, lossy, remark, seen, seen_json};
 use crate::render::page::Page;
 
 pub(super) fn page(process: &PinnedProcess) -> Result<Page> {
-    let facts = ProcessFacts::read(process)?;
+    let facts = ProcessFacts::read_in_full(process)?;
     let mut page = {
         let what = match facts.thread_of {
             Some(leader) => format!("thread {} of process {leader}: ", facts.pid),
