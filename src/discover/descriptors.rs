@@ -48,8 +48,8 @@ fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
         let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
         if device == worker.registry.nsfs_device && worker.scope.descriptors {
             namespace_file(worker, visit, table, fd, stat.stx_ino);
-        } else if worker.scope.sockets && sockets::is_one(&stat, worker.scope) {
-            sockets::look(worker, visit, table, fd);
+        } else if worker.scope.sockets && sockets::is_one(&stat) {
+            sockets::look(worker, visit, table, fd, &stat);
         } else if worker.pidfd_device == Some(device) && worker.scope.descriptors {
             process_descriptor(worker, visit, table, fd);
         }

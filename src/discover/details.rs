@@ -7,9 +7,12 @@ use std::os::fd::AsFd;
 use super::{Commands, Scan, leads};
 use crate::error::Result;
 use crate::id::Pid;
-use crate::model::{Details, Observed, Process, Snapshot, Why};
+use crate::model::{Details, Observed, Process, Snapshot, Standing, Why};
 use crate::proc::{Proc, cmdline, stat, status::Status};
 use crate::sys::pidfd;
+
+/// SIGTERM in a set of signals, where signal 1 is the lowest bit.
+const SIGTERM: u64 = 1 << (libc::SIGTERM - 1);
 
 /// Reads the details of the processes the scope names, and of their ancestors: a tree is drawn along them. A process that
 /// has ended since its namespaces were read is none any more, and others may have to speak for these.
@@ -71,6 +74,7 @@ impl Snapshot {
                 && self.processes[place].details == Observed::Hidden(Why::NotAsked)
             {
                 self.processes[place].details = read(&proc, &self.processes[place]);
+                self.processes[place].standing = standing(&proc, pid);
             }
         }
         Ok(())
@@ -102,6 +106,26 @@ fn read(proc: &Proc, process: &Process) -> Observed<Box<Details>> {
             errno => Observed::Hidden(Why::of_errno(errno.unwrap_or_default())),
         },
     }
+}
+
+fn standing(proc: &Proc, pid: Pid) -> Observed<Standing> {
+    let mut text = Vec::new();
+    if let Err(error) = proc.read(pid, "status", &mut text) {
+        return match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ESRCH) => Observed::Gone,
+            errno => Observed::Hidden(Why::of_errno(errno.unwrap_or_default())),
+        };
+    }
+    standing_of(&Status::new(&text)).map_or(Observed::Hidden(Why::Unsupported), Observed::Known)
+}
+
+/// Judges by the line of ids and the sets of signals.
+fn standing_of(status: &Status<'_>) -> Option<Standing> {
+    let has = |set| status.mask(set).map(|mask| mask & SIGTERM != 0);
+    let is_init = status.ns_pids()?.last() == Some(&1);
+    // What is blocked is kept for it also if it has no handler: it may wait for it (signalfd(2)).
+    let unheard = is_init && !has("SigCgt")? && !has("SigBlk")?;
+    Some(Standing { is_init, survives_sigterm: has("SigIgn")? || unheard })
 }
 
 /// Returns parent and effective uid: through a pidfd where the kernel can, which spares it printing the whole status.

@@ -4,21 +4,41 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
-use super::MountTables;
 use super::inside::Inside;
 use super::mount_tables::Job;
+use super::{MountTables, cgroups};
+use rustix::fs::OFlags;
+
 use crate::capability::CapabilitySet;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{
-    Capabilities, CgroupEntry, ClockOffsets, Level, Membership, MountTable, Observed, PairFacts, ProcessFacts, Why,
+    Capabilities, CgroupEntry, ClockOffsets, Level, Membership, MountTable, Observed, PairFacts, ProcessFacts,
+    ThreadNamespace, Why,
 };
 use crate::proc::status::Status;
-use crate::proc::{Proc, cmdline, idmap, lines, stat};
+use crate::proc::{Proc, cmdline, idmap, lines, mountinfo, numbers_in, stat};
 use crate::sys::nsfs;
 use crate::target::{PinnedNamespace, PinnedProcess};
 
 impl ProcessFacts {
+    /// Reads a process that was pinned, and its threads, its children and what its control groups do besides.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_in_full(process: &PinnedProcess) -> Result<Self> {
+        let mut facts = Self::read(process)?;
+        // Most have one thread, which is no reason to list a directory.
+        let tids = if facts.threads > 1 { threads(process) } else { vec![process.pid()] };
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
+        facts.cgroup_states = cgroups::states(&mounts, &facts.cgroups);
+        facts.zombies = zombies(process, &tids);
+        facts.threads_elsewhere = threads_elsewhere(process, &tids, &facts.namespaces);
+        process.verify()?;
+        Ok(facts)
+    }
+
     /// Reads a process that was pinned.
     ///
     /// # Errors
@@ -32,14 +52,21 @@ impl ProcessFacts {
         let stat = stat::parse(&stat_text).ok_or_else(malformed)?;
         let set = |key| CapabilitySet(status.mask(key).unwrap_or_default());
         let number = |key| std::str::from_utf8(status.field(key)?).ok()?.parse::<u32>().ok();
-        let namespaces = memberships(process);
+        let mut namespaces = memberships(process);
+        namespaces.iter_mut().for_each(|membership| membership.id = while_ending(membership.id, stat.exiting));
+        let tgid = status.field("Tgid").and_then(|tgid| std::str::from_utf8(tgid).ok()?.parse().ok());
+        let cgroups = process.read("cgroup").map(|text| lines::cgroups(&text)).unwrap_or_default();
         let pid = process.namespace(NamespaceLink::Own(NamespaceKind::Pid));
         let our_user_namespace = rustix::fs::stat("/proc/self/ns/user").map_or(0, |stat| stat.st_ino);
         let user = namespaces[NamespaceKind::User as usize].id;
-        let link = |name: &str| observe(process.read_link(name));
+        let link = |name: &str| while_ending(observe(process.read_link(name)), stat.exiting);
         let facts = Self {
             pid: process.pid(),
             command: process.read("cmdline").ok().and_then(|text| cmdline::join(&text)).unwrap_or(stat.comm),
+            thread_of: tgid.filter(|tgid| *tgid != process.pid()),
+            ending: stat.exiting,
+            zombies: Vec::new(),
+            threads_elsewhere: Vec::new(),
             state: stat.state,
             parent: stat.parent,
             threads: stat.threads,
@@ -66,8 +93,9 @@ impl ProcessFacts {
             uid_map: observe(process.read("uid_map")).map(|text| idmap::parse(&text)),
             gid_map: observe(process.read("gid_map")).map(|text| idmap::parse(&text)),
             setgroups: observe(process.read("setgroups")).map(|text| text.trim_ascii() == b"allow"),
-            clocks: clocks(process),
-            cgroups: process.read("cgroup").map(|text| lines::cgroups(&text)).unwrap_or_default(),
+            clocks: while_ending(clocks(process), stat.exiting),
+            cgroup_states: Vec::new(),
+            cgroups,
             root: link("root"),
             cwd: link("cwd"),
             executable: link("exe"),
@@ -77,6 +105,50 @@ impl ProcessFacts {
         process.verify()?;
         Ok(facts)
     }
+}
+
+/// Corrects what is gone of a process that is still there: it has let go of it.
+fn while_ending<T>(observed: Observed<T>, ending: bool) -> Observed<T> {
+    match observed {
+        Observed::Gone if ending => Observed::Hidden(Why::Ending),
+        observed => observed,
+    }
+}
+
+/// Returns the children that ended and were not reaped, those of all threads.
+fn zombies(process: &PinnedProcess, tids: &[Pid]) -> Vec<Pid> {
+    let Some(proc) = Proc::open().ok().filter(Proc::is_of_our_pid_namespace) else { return Vec::new() };
+    let mut text = Vec::new();
+    let children = tids.iter().filter_map(|tid| process.read(&format!("task/{tid}/children")).ok());
+    let children: Vec<u8> = children.flatten().collect();
+    let children = children.split(|byte| *byte == b' ').filter_map(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
+    children
+        .filter(|child| {
+            let stat = proc.read(*child, "stat", &mut text).ok().and_then(|()| stat::parse(&text));
+            stat.is_some_and(|stat| stat.state == b'Z' && stat.threads <= 1)
+        })
+        .collect()
+}
+
+fn threads(process: &PinnedProcess) -> Vec<Pid> {
+    let tasks = process.open_file("task", OFlags::RDONLY | OFlags::DIRECTORY);
+    tasks.and_then(|tasks| numbers_in(tasks.as_fd())).unwrap_or_default()
+}
+
+/// Returns where threads differ from the namespaces of the process (setns(2) and unshare(2) act on one thread).
+fn threads_elsewhere(process: &PinnedProcess, tids: &[Pid], namespaces: &[Membership]) -> Vec<ThreadNamespace> {
+    let mut found = Vec::new();
+    for tid in tids.iter().copied().filter(|tid| *tid != process.pid()) {
+        for membership in namespaces {
+            let Observed::Known(own) = membership.id else { continue };
+            let link = process.read_link(&format!("task/{tid}/ns/{}", membership.kind));
+            match link.ok().and_then(|link| NamespaceKind::parse_link(&link)) {
+                Some((kind, ino)) if ino != own.ino => found.push(ThreadNamespace { tid, kind, ino }),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 fn observe<T>(result: io::Result<T>) -> Observed<T> {

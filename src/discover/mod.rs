@@ -5,6 +5,7 @@
 //! it is kept to the scan's end, so that its inode cannot pass to another one meanwhile (`registry`).
 
 mod bind_mounts;
+pub(crate) mod cgroups;
 mod contents;
 mod descriptors;
 mod details;

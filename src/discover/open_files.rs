@@ -66,6 +66,13 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &mut Visit) {
     for (name, by) in [("cwd", UsedBy::WorkingDirectory), ("root", UsedBy::Root), ("exe", UsedBy::Executable)] {
         if let Ok(stat) = examine(worker.proc, &format!("{path}/{name}")) {
             worker.open_files().on_mounts.push(OnMount { mount: stat.stx_mnt_id, pid, tid: None, by });
+            let of_procfs = worker.filesystems.get(stat.stx_dev_major, stat.stx_dev_minor) == Some(Filesystem::Proc);
+            if of_procfs
+                && by == UsedBy::WorkingDirectory
+                && let Ok(place) = worker.proc.read_link(pid, name)
+            {
+                of_a_process(worker, &place, &Holder::WorkingDirectory { pid, path: place.clone() }, &stat);
+            }
         }
     }
     for table in fd_tables::open(worker.proc, visit).flatten() {
@@ -81,6 +88,9 @@ fn look_at(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>) {
         }
         let Ok(stat) = examine(&table.directory, &fd.to_string()) else { continue };
         let file_type = FileType::from_raw_mode(stat.stx_mode.into());
+        if file_type == FileType::Socket {
+            in_flight(worker, visit, table, fd);
+        }
         if matches!(file_type, FileType::Socket | FileType::Fifo) {
             continue;
         }
@@ -107,6 +117,28 @@ fn link(directory: &OwnedFd, fd: RawFd) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(directory, fd.to_string(), Vec::new())?.into_bytes())
 }
 
+/// Notes a socket with descriptors that were sent to it and not yet received (since Linux 5.6 proc_pid_fdinfo(5) counts
+/// them). Whatever they are, nothing else leads there.
+fn in_flight(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
+    let (pid, tid) = (visit.process.pid, table.tid);
+    let Ok(text) = fdinfo(worker, visit, table, fd) else { return };
+    let waiting = Status::new(&text).field("scm_fds").and_then(|count| std::str::from_utf8(count).ok()?.parse().ok());
+    if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
+        for kind in NamespaceKind::ALL {
+            suspect(worker, kind, Holder::InFlight { pid, tid, fd, waiting });
+        }
+    }
+}
+
+/// Reads what procfs tells about a descriptor.
+fn fdinfo(worker: &Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) -> io::Result<Vec<u8>> {
+    let directory =
+        table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
+    let mut text = Vec::new();
+    worker.proc.read_at(&format!("{directory}/fdinfo/{fd}"), &mut text)?;
+    Ok(text)
+}
+
 /// Judges a file of procfs by the end of its path, `…/PID/mountinfo`.
 fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd, stat: &Statx) {
     let Ok(path) = link(&table.directory, fd) else { return };
@@ -114,7 +146,7 @@ fn of_procfs(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: Ra
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let is_regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
     let net = components.iter().rposition(|component| *component == b"net");
-    of_a_process(worker, &holder, stat);
+    of_a_process(worker, &path, &holder, stat);
     match (components.last(), net) {
         (Some(&b"mountinfo"), _) if is_regular => match first_mount(table, fd) {
             Some(mount) => worker.open_files().mount_lists.push((mount, holder)),
@@ -141,8 +173,7 @@ fn first_mount(table: &FdTable<'_>, fd: RawFd) -> Option<u32> {
 
 /// Everything below the directory of a process keeps the process's number, and with it the pid namespace of that number.
 /// Which one can be told while the process is there, and by the numbers of our own procfs alone.
-fn of_a_process(worker: &mut Worker<'_>, holder: &Holder, stat: &Statx) {
-    let Holder::OpenFile { path, .. } = holder else { return };
+fn of_a_process(worker: &mut Worker<'_>, path: &[u8], holder: &Holder, stat: &Statx) {
     if !worker.kinds.contains(NamespaceKind::Pid) {
         return;
     }
@@ -187,11 +218,8 @@ fn suspect(worker: &mut Worker<'_>, kind: NamespaceKind, holder: Holder) {
 /// A pidfd whose process has ended: as long as it is a zombie its namespace can still be read, afterwards nothing tells.
 pub(super) fn pidfd_of_the_ended(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
     let holder = Holder::Pidfd { pid: visit.process.pid, tid: table.tid, fd };
-    let directory =
-        table.tid.map_or_else(|| visit.process.proc_path(), |tid| format!("{}/task/{tid}", visit.process.pid));
     let zombie = || -> io::Result<Option<OwnedFd>> {
-        let mut text = Vec::new();
-        worker.proc.read_at(&format!("{directory}/fdinfo/{fd}"), &mut text)?;
+        let text = fdinfo(worker, visit, table, fd)?;
         let number = Status::new(&text).field("Pid").and_then(|pid| std::str::from_utf8(pid).ok());
         let Some(pid) = number.and_then(crate::target::parse_pid) else { return Ok(None) };
         worker.proc.open_file(pid, "ns/pid", OFlags::RDONLY).map(Some)

@@ -10,7 +10,7 @@ use super::worker::{Visit, Worker};
 use crate::id::{NamespaceId, Pid};
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::model::{Observed, Why};
-use crate::proc::{numbers_in, stat};
+use crate::proc::{numbers_in, stat, status::Status};
 use crate::sys::pidfd;
 
 /// Reads the links of one process.
@@ -138,10 +138,13 @@ fn after_the_leader(worker: &mut Worker<'_>, visit: &mut Visit) {
     let stat = read.ok().and_then(|()| stat::parse(&buffer));
     worker.buffer = buffer;
     // A process that can still be read and is no zombie is just being replaced by another of its number.
-    let Some(stat) = stat.filter(|stat| matches!(stat.state, b'Z' | b'X' | b'x')) else {
+    let Some(stat) = stat.filter(|stat| stat.exiting || matches!(stat.state, b'Z' | b'X' | b'x')) else {
         visit.gone = true;
         return;
     };
+    if !matches!(stat.state, b'Z' | b'X' | b'x') {
+        return while_ending(worker, visit);
+    }
     if stat.threads > 1 {
         for tid in other_threads(worker, pid).unwrap_or_default() {
             let mut links = [Observed::Hidden(Why::NotAsked); NamespaceLink::COUNT];
@@ -156,6 +159,26 @@ fn after_the_leader(worker: &mut Worker<'_>, visit: &mut Visit) {
     let mut links = visit.process.links;
     read_by_path(worker, &format!("{pid}/ns"), &mut links);
     visit.process.links = links;
+}
+
+/// An init that is ending lets go of its namespaces, and then waits until every process of its pid namespace is reaped
+/// (zap_pid_ns_processes() of the kernel): that can take for ever. Any other is gone in a moment.
+fn while_ending(worker: &mut Worker<'_>, visit: &mut Visit) {
+    let pid = visit.process.pid;
+    let mut buffer = std::mem::take(&mut worker.buffer);
+    let read = worker.proc.read(pid, "status", &mut buffer);
+    let is_init = read.is_ok() && Status::new(&buffer).ns_pids().is_some_and(|pids| pids.last() == Some(&1));
+    worker.buffer = buffer;
+    let mut links = visit.process.links;
+    if !is_init {
+        visit.gone = true;
+        return;
+    }
+    read_by_path(worker, &format!("{pid}/ns"), &mut links);
+    visit.process.links = links.map(|link| match link {
+        Observed::Hidden(Why::Zombie) => Observed::Hidden(Why::Ending),
+        link => link,
+    });
 }
 
 /// Returns the ids of a process's threads but for the leader.

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, RawFd};
 
 use rustix::fs::{FileType, Statx};
 
-use super::Scope;
 use super::descriptors::hide;
 use super::fd_tables::FdTable;
 use super::worker::{Visit, Worker};
@@ -12,19 +11,21 @@ use crate::kind::NamespaceKind;
 use crate::model::{Holder, Observed, Subject, Why};
 use crate::sys::socket;
 
-/// Tells whether a descriptor may answer for a network namespace: a socket, or where rare holders are asked for
-/// /dev/net/tun, whose descriptors are sockets at heart.
-pub(super) fn is_one(stat: &Statx, scope: &Scope) -> bool {
-    match FileType::from_raw_mode(stat.stx_mode.into()) {
-        FileType::Socket => true,
-        FileType::CharacterDevice => scope.rare_holders && (stat.stx_rdev_major, stat.stx_rdev_minor) == (10, 200),
-        _ => false,
-    }
+/// Tells whether a descriptor may answer for a network namespace: a socket, or /dev/net/tun, whose descriptors are
+/// sockets at heart.
+pub(super) fn is_one(stat: &Statx) -> bool {
+    FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Socket || is_tun(stat)
+}
+
+/// Tells whether it is of the device with the number that the kernel gives to /dev/net/tun alone.
+fn is_tun(stat: &Statx) -> bool {
+    FileType::from_raw_mode(stat.stx_mode.into()) == FileType::CharacterDevice
+        && (stat.stx_rdev_major, stat.stx_rdev_minor) == (10, 200)
 }
 
 /// Asks a socket of a process for its network namespace, through a duplicate. One of the process's own is not entered:
 /// there the process itself is what holds it.
-pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd) {
+pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, fd: RawFd, stat: &Statx) {
     if !worker.kinds.contains(NamespaceKind::Net) {
         return;
     }
@@ -39,7 +40,9 @@ pub(super) fn look(worker: &mut Worker<'_>, visit: &Visit, table: &FdTable<'_>, 
     let namespace = duplicate.and_then(|socket| socket::network_namespace(socket.as_fd()));
     match namespace.and_then(|namespace| worker.adopt(namespace, NamespaceKind::Net)) {
         Ok(place) if visit.process.links[NamespaceKind::Net as usize] != Observed::Known(place.id) => {
-            worker.hold(place, Holder::Socket { pid: visit.process.pid, tid: table.tid, fd });
+            let (pid, tid) = (visit.process.pid, table.tid);
+            let holder = if is_tun(stat) { Holder::Tun { pid, tid, fd } } else { Holder::Socket { pid, tid, fd } };
+            worker.hold(place, holder);
         }
         Ok(_) => {}
         Err(error) => hide(worker, visit, Subject::Socket, &error),

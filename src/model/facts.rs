@@ -68,6 +68,36 @@ pub struct CgroupEntry {
     pub path: Vec<u8>,
 }
 
+/// What a control group that we can see does to the processes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupState {
+    /// Where it is, as a path of ours.
+    pub path: Vec<u8>,
+    /// Whether its processes stand still until it is thawed.
+    pub frozen: bool,
+    /// How much memory it may use, where that is limited.
+    pub memory_limit_bytes: Option<u64>,
+    /// How much it uses.
+    pub memory_used_bytes: Option<u64>,
+    /// How many of its processes were killed because memory ran out.
+    pub oom_kills: Option<u64>,
+    /// How many processes and threads it may have, where that is limited.
+    pub pids_limit: Option<u64>,
+    /// How many it has.
+    pub pids: Option<u64>,
+}
+
+/// A namespace of a thread that its process is not in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ThreadNamespace {
+    /// The thread.
+    pub tid: Pid,
+    /// The kind.
+    pub kind: NamespaceKind,
+    /// The inode.
+    pub ino: u64,
+}
+
 /// What identifies and rules a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessFacts {
@@ -75,6 +105,14 @@ pub struct ProcessFacts {
     pub pid: Pid,
     /// The command line, or the name where there is none. Hostile bytes.
     pub command: Vec<u8>,
+    /// The process that it is a thread of, where it does not lead that.
+    pub thread_of: Option<Pid>,
+    /// Whether it is ending: it let go of most namespaces already. An init does so before its processes have ended.
+    pub ending: bool,
+    /// Its children that ended and were not reaped; read by [`read_in_full`](Self::read_in_full) alone.
+    pub zombies: Vec<Pid>,
+    /// Where its threads are in other namespaces than it is itself; read by [`read_in_full`](Self::read_in_full) alone.
+    pub threads_elsewhere: Vec<ThreadNamespace>,
     /// Its state's letter, such as `S`.
     pub state: u8,
     /// The parent; 0 at the top of a pid namespace.
@@ -111,6 +149,8 @@ pub struct ProcessFacts {
     pub clocks: Observed<ClockOffsets>,
     /// Its cgroups, from the root of our cgroup namespace.
     pub cgroups: Vec<CgroupEntry>,
+    /// What those do that we can see; read by [`read_in_full`](Self::read_in_full) alone.
+    pub cgroup_states: Vec<CgroupState>,
     /// Root directory, working directory and executable, as their links read.
     pub root: Observed<Vec<u8>>,
     /// See [`root`](Self::root).

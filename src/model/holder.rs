@@ -50,6 +50,27 @@ pub enum Holder {
         /// The number of the descriptor.
         fd: RawFd,
     },
+    /// A descriptor of a tun or tap device of this network namespace, which is a socket at heart.
+    Tun {
+        /// The process.
+        pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
+        /// The number of the descriptor.
+        fd: RawFd,
+    },
+    /// A socket with descriptors on their way to it (SCM_RIGHTS of unix(7)), which nothing leads to until they are
+    /// received.
+    InFlight {
+        /// The process.
+        pid: Pid,
+        /// The thread that has it in a table of its own.
+        tid: Option<Pid>,
+        /// The number of the socket's descriptor.
+        fd: RawFd,
+        /// How many descriptors wait.
+        waiting: u32,
+    },
     /// A bind mount of the namespace's file.
     Mount {
         /// The mount namespace the mount is in.
@@ -80,6 +101,14 @@ pub enum Holder {
         /// The file, as the link of the descriptor reads.
         path: Vec<u8>,
     },
+    /// A working directory below the directory of a process in a procfs: like an open file there it keeps the pid
+    /// namespace of that process's number.
+    WorkingDirectory {
+        /// The process.
+        pid: Pid,
+        /// The directory, as the link reads.
+        path: Vec<u8>,
+    },
     /// A child of this pid or user namespace.
     Child(NamespaceId),
     /// A namespace that this user namespace owns.
@@ -105,9 +134,12 @@ pub enum HolderKind {
     Descriptor,
     Pidfd,
     Socket,
+    Tun,
+    InFlight,
     Mount,
     Filesystem,
     OpenFile,
+    WorkingDirectory,
     Child,
     Owned,
 }
@@ -121,6 +153,9 @@ impl Holder {
             | Self::Descriptor { pid, .. }
             | Self::Pidfd { pid, .. }
             | Self::Socket { pid, .. }
+            | Self::Tun { pid, .. }
+            | Self::InFlight { pid, .. }
+            | Self::WorkingDirectory { pid, .. }
             | Self::OpenFile { pid, .. } => Some(*pid),
             Self::Mount { .. } | Self::Filesystem { .. } | Self::Child(_) | Self::Owned(_) => None,
         }
@@ -137,6 +172,9 @@ impl Holder {
             Self::Mount { .. } => HolderKind::Mount,
             Self::Filesystem { .. } => HolderKind::Filesystem,
             Self::OpenFile { .. } => HolderKind::OpenFile,
+            Self::Tun { .. } => HolderKind::Tun,
+            Self::InFlight { .. } => HolderKind::InFlight,
+            Self::WorkingDirectory { .. } => HolderKind::WorkingDirectory,
             Self::Child(_) => HolderKind::Child,
             Self::Owned(_) => HolderKind::Owned,
         }
@@ -155,6 +193,9 @@ impl HolderKind {
             Self::Mount => ("mount", "mounts"),
             Self::Filesystem => ("procfs", "procfs"),
             Self::OpenFile => ("open file", "open files"),
+            Self::Tun => ("tun", "tuns"),
+            Self::InFlight => ("socket with descriptors on their way", "sockets with descriptors on their way"),
+            Self::WorkingDirectory => ("working directory", "working directories"),
             Self::Child => ("child", "children"),
             Self::Owned => ("owned", "owned"),
         }

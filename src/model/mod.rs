@@ -12,12 +12,15 @@ mod process;
 mod snapshot;
 
 pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, NamespaceLimit, UserSettings};
-pub use facts::{Capabilities, CgroupEntry, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts};
+pub use facts::{
+    Capabilities, CgroupEntry, CgroupState, ClockOffset, ClockOffsets, Level, Membership, PairFacts, ProcessFacts,
+    ThreadNamespace,
+};
 pub use hidden::{Hidden, Subject};
 pub use holder::{Holder, HolderKind, Suspect};
 pub use mount::{Device, Mount, MountTable};
 pub use mount_use::{MountPlace, MountUse, UsedBy};
 pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};
-pub use process::{Details, Process};
+pub use process::{Details, Process, Standing};
 pub use snapshot::Snapshot;

@@ -30,6 +30,8 @@ pub enum Why {
     NotAsked,
     /// A zombie has let go of it: only the user and pid namespace of a zombie can be read.
     Zombie,
+    /// It is ending and has let go of it: an init does so before the processes of its pid namespace are reaped.
+    Ending,
     /// Our `/proc` shows another pid namespace, so its numbers mean nothing to the calls that would tell.
     ForeignProc,
     /// No path leads to it from where we are.
@@ -86,6 +88,7 @@ impl Why {
             Self::NoDescriptors => "no_descriptors",
             Self::NotAsked => "not_asked",
             Self::Zombie => "zombie",
+            Self::Ending => "ending",
             Self::ForeignProc => "foreign_proc",
             Self::Unreachable => "unreachable",
             Self::Failed(_) => "failed",
@@ -101,6 +104,7 @@ impl fmt::Display for Why {
             Self::Unsupported => "this kernel cannot tell",
             Self::NoDescriptors => "no file descriptor left",
             Self::NotAsked => "not asked for",
+            Self::Ending => "it is ending, and has let go of it",
             Self::Zombie => "a zombie has let go of it",
             Self::ForeignProc => "our /proc shows another pid namespace",
             Self::Unreachable => "no path leads there",

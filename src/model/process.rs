@@ -2,7 +2,7 @@
 
 use super::{Observed, Why};
 use crate::id::{NamespaceId, Pid};
-use crate::kind::NamespaceLink;
+use crate::kind::{NamespaceKind, NamespaceLink};
 
 /// A process and the namespaces it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,17 @@ pub struct Process {
     pub living_thread: Option<Pid>,
     /// What else is known of it, if the scope asked.
     pub details: Observed<Box<Details>>,
+    /// How it can be ended, and what ends with it; read by [`Snapshot::describe`](super::Snapshot::describe) alone.
+    pub standing: Observed<Standing>,
+}
+
+/// How a process can be ended, and what ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it is the init of a pid namespace, with which all processes there end.
+    pub is_init: bool,
+    /// Whether SIGTERM does nothing to it: it ignores it, or is an init without a handler for it (pid_namespaces(7)).
+    pub survives_sigterm: bool,
 }
 
 /// What is read of a process only where it is shown.
@@ -40,6 +51,7 @@ impl Process {
             threads: Observed::Hidden(Why::NotAsked),
             living_thread: None,
             details: Observed::Hidden(Why::NotAsked),
+            standing: Observed::Hidden(Why::NotAsked),
         }
     }
 
@@ -58,6 +70,18 @@ impl Process {
             Observed::Hidden(why @ (Why::NotPermitted | Why::NoDescriptors | Why::Failed(_))) => Some(*why),
             _ => None,
         })
+    }
+
+    /// Tells whether it has ended and was not reaped: it has let go of all but its user and pid namespace.
+    pub fn is_zombie(&self) -> bool {
+        NamespaceKind::ALL
+            .into_iter()
+            .any(|kind| self.namespace(NamespaceLink::Own(kind)) == Observed::Hidden(Why::Zombie))
+    }
+
+    /// Tells whether it is an init that is ending and waits for the processes of its pid namespace to be reaped.
+    pub fn is_ending(&self) -> bool {
+        self.links.contains(&Observed::Hidden(Why::Ending))
     }
 
     /// Returns the namespace that a link leads to.

@@ -120,6 +120,11 @@ mod tests {
         let hidden = || Observed::Hidden(Why::NotAsked);
         let membership = |kind| Membership { kind, id: Observed::Known(own[0].id), owners: own.to_vec() };
         ProcessFacts {
+            thread_of: None,
+            ending: false,
+            zombies: Vec::new(),
+            threads_elsewhere: Vec::new(),
+            cgroup_states: Vec::new(),
             pid: 7,
             command: Vec::new(),
             state: b'S',

@@ -130,6 +130,9 @@ pub fn compare(kind: NamespaceKind, a: &Side<'_>, b: &Side<'_>, pair: &PairFacts
         _ => Relation::Gone,
     };
     let mut meaning = match relation {
+        Relation::Same if kind == NamespaceKind::Mnt => {
+            vec![roots(a, b).unwrap_or_else(|| same_means(kind).to_owned())]
+        }
         Relation::Same => vec![same_means(kind).to_owned()],
         Relation::Unknown(_) | Relation::Gone => Vec::new(),
         _ => difference_means(kind, a, b, pair),
@@ -166,6 +169,17 @@ fn relation(a: &[Level], b: &[Level]) -> Relation {
         }
     }
     Relation::Different
+}
+
+/// Says that two in one mount namespace see it from different roots (chroot(2)).
+fn roots(a: &Side<'_>, b: &Side<'_>) -> Option<String> {
+    let root = |side: &Side<'_>| match side.process.map(|facts| &facts.root) {
+        Some(Observed::Known(root)) => Some(printable(root).into_owned()),
+        _ => None,
+    };
+    let (first, second) = (root(a)?, root(b)?);
+    (first != second)
+        .then(|| format!("the same mounts, from different roots: {} from {first}, {} from {second}", a.label, b.label))
 }
 
 fn same_means(kind: NamespaceKind) -> &'static str {

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use super::namespace::PinnedNamespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Pid;
-use crate::kind::NamespaceLink;
+use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::proc::{self, Proc, stat};
 use crate::sys::pidfd;
 
@@ -94,18 +94,35 @@ impl PinnedProcess {
         if self.is_alive() {
             return Ok(());
         }
-        let ended = |message: String| Error::new(ErrorKind::Vanished, message);
+        if let Some(stat) = self.stat().filter(|stat| stat.state == b'Z') {
+            return Err(self.unreaped(&stat));
+        }
+        let message = format!("process {} has ended", self.pid);
+        Err(Error::new(ErrorKind::Vanished, message).with_hint("`nstool ls` lists what is there now"))
+    }
+
+    /// Words that a process is a zombie, who must reap it, and what it keeps meanwhile.
+    fn unreaped(&self, stat: &stat::Stat) -> Error {
         let pid = self.pid;
-        Err(match self.stat() {
-            Some(stat) if stat.state == b'Z' && stat.parent > 0 => {
-                let parent = stat.parent;
-                ended(format!(
-                    "process {pid} is a zombie: it has ended, and its parent, process {parent}, has not reaped it"
-                ))
-                .with_hint(format!("`nstool show {parent}` shows the parent; when that ends too, the zombie goes"))
-            }
-            _ => ended(format!("process {pid} has ended")).with_hint("`nstool ls` lists what is there now"),
-        })
+        let error = Error::new(ErrorKind::Vanished, format!("process {pid} is a zombie: it has ended"));
+        let kept = [NamespaceKind::User, NamespaceKind::Pid].map(|kind| {
+            let namespace = self.namespace(NamespaceLink::Own(kind)).ok()?;
+            Some(format!("{kind} namespace {}", namespace.id()))
+        });
+        let kept: Vec<String> = kept.into_iter().flatten().collect();
+        let kept = if kept.is_empty() { String::new() } else { format!("; it still keeps {}", kept.join(" and ")) };
+        if stat.parent == 0 {
+            return error.because(format!("its parent, which lies outside our pid namespace, has not reaped it{kept}"));
+        }
+        let parent = stat.parent;
+        let name = Proc::open().ok().and_then(|proc| {
+            let mut text = Vec::new();
+            proc.read(parent, "stat", &mut text).ok()?;
+            stat::parse(&text).map(|stat| format!(" ({})", crate::printable(&stat.comm)))
+        });
+        error
+            .because(format!("its parent, process {parent}{}, has not reaped it{kept}", name.unwrap_or_default()))
+            .with_hint(format!("it goes when its parent reaps it, or ends: `nstool show {parent}`"))
     }
 
     /// Checks that the process of this number below our /proc, which a scan lists, is this one.
@@ -186,8 +203,11 @@ impl PinnedProcess {
             None => self.open_file(&format!("ns/{}", link.file_name()), OFlags::RDONLY),
         };
         let opened = match opened {
+            // What a zombie, or an init that waits for its processes, has not let go of can be read below /proc alone.
             Err(error) if is_gone(&error) => {
-                self.open_of_a_thread(&format!("ns/{}", link.file_name()), OFlags::RDONLY).ok_or(error)
+                let name = format!("ns/{}", link.file_name());
+                let thread = self.open_of_a_thread(&name, OFlags::RDONLY);
+                thread.or_else(|| self.open_file(&name, OFlags::RDONLY).ok()).ok_or(error)
             }
             opened => opened,
         };
@@ -377,7 +397,6 @@ fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::NamespaceKind;
 
     fn me() -> Pid {
         std::process::id() as Pid

@@ -351,3 +351,27 @@ fn the_table_says_in_words_what_the_json_says() {
     let same = run(&["compare", "self", &apart.pid().to_string(), "-t", "uts"]);
     stdout_of(same);
 }
+
+#[test]
+fn one_that_is_only_chrooted_is_told_by_its_root() {
+    crate::need_root!();
+    let script = "mount --make-rprivate / && mount --rbind / /mnt && chroot /mnt sleep infinity & echo $!; \
+                  exec sleep infinity";
+    let outer = Helper::shell(&["unshare", "--mount"], script);
+    // The shell waits for no one; what it started becomes the program in the end.
+    let root = format!("/proc/{}/root", outer.said);
+    let children = format!("/proc/{0}/task/{0}/children", outer.said);
+    let inner = eventually(|| {
+        let child = std::fs::read_to_string(&children).ok()?.split_whitespace().next().map(str::to_owned);
+        let inside =
+            |pid: &str| std::fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|root| root.ends_with("mnt"));
+        if std::fs::read_link(&root).is_ok_and(|root| root.ends_with("mnt")) {
+            return Some(outer.said.clone());
+        }
+        child.filter(|pid| inside(pid))
+    });
+    let output = run(&["compare", &inner, &outer.pid().to_string()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = format!("from different roots: {inner} from /mnt, {} from /", outer.pid());
+    assert!(text.contains(&expected), "{text}");
+}

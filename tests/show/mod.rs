@@ -1,5 +1,7 @@
 //! `nstool show`.
 
+mod states;
+
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -300,7 +302,7 @@ fn bad_input_is_refused_with_a_hint() {
         (&["why", "999999999"], "no process 999999999"),
         (&["why", "ns:1"], "no such namespace"),
         (&["why", "ns:4026999999"], "no such namespace"),
-        (&["why", "net:[4026999999]"], "no such namespace"),
+        (&["why", "net:[4026999999]"], "no such net namespace"),
         (&["why", "netns:no-such-name"], "is named no-such-name"),
         (&["why", "/proc/self/status"], "is no namespace file"),
     ] {

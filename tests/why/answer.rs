@@ -63,6 +63,14 @@ impl Drop for Keeper {
     }
 }
 
+/// Runs a command that nstool proposed in a shell that finds nstool itself.
+fn carry_out(shell: &str, command: &str) {
+    let own = std::path::Path::new(env!("CARGO_BIN_EXE_nstool")).parent().unwrap();
+    let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap());
+    let status = Command::new(shell).args(["-c", command]).env("PATH", path).status().unwrap();
+    assert!(status.success(), "{command}");
+}
+
 fn kinds_of(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
 }
@@ -157,7 +165,7 @@ fn a_hostile_mount_point_is_quoted_for_the_shell() {
     // What it says is what releases it.
     let command = mount["release"].as_str().unwrap();
     assert!(!command.contains('\u{1b}'), "{command:?}");
-    assert!(Command::new("bash").args(["-c", command]).status().unwrap().success(), "{command}");
+    carry_out("bash", command);
     let left = why(&format!("/proc/{}/ns/net", inner.pid()));
     assert!(!kinds_of(&left["kept_by"]).contains(&"bind_mount"), "{left}");
     drop(inner);
@@ -177,10 +185,71 @@ fn the_processes_namespaces_that_only_it_keeps_are_told() {
     };
     // The descriptor keeps uts, and with it the user namespace that owns it.
     why_until(&inner.pid().to_string(), |answer| alone(answer) == [true, false, false, false]);
+    let text = stdout_of(run(&["why", &inner.pid().to_string()]));
+    assert!(text.contains("others as well"), "{text}");
     drop(keeper);
     why_until(&inner.pid().to_string(), |answer| alone(answer) == [true, true, true, false]);
     let text = stdout_of(run(&["why", &inner.pid().to_string()]));
-    assert!(text.contains("others as well"), "{text}");
+    assert!(text.contains("the kernel: an initial one"), "{text}");
+}
+
+/// Starts a pid namespace with an init and a second process, nothing else of which leads outside. Returns the outer
+/// process too, which must stay alive.
+fn container() -> (Helper, i32) {
+    let script = "mount -t proc proc /proc && mount --bind /proc/bus /proc/bus && echo; sleep infinity & \
+                  exec sleep infinity";
+    let outer = Helper::shell(&["unshare", "--mount", "--pid", "--fork"], script);
+    let children = format!("/proc/{0}/task/{0}/children", outer.pid());
+    let init = eventually(|| std::fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok());
+    (outer, init)
+}
+
+#[test]
+fn what_ends_with_an_init_does_not_keep_its_namespaces() {
+    crate::need_root!();
+    let (_outer, init) = container();
+    let of = |answer: &Value, kind: &str| {
+        answer["namespaces"].as_array().unwrap().iter().find(|entry| entry["link"] == kind).unwrap().clone()
+    };
+    // The outer process is in the mount namespace, and has its children born in the pid namespace.
+    let answer = why_until(&init.to_string(), |answer| of(answer, "mnt")["ending_with_it"] == 1);
+    let (mnt, pid) = (of(&answer, "mnt"), of(&answer, "pid"));
+    assert_eq!((&mnt["other_processes"], &mnt["only_this_process"]), (&1.into(), &false.into()), "{answer}");
+    assert!(matches!(pid["other_processes"].as_u64(), None | Some(0)), "{answer}");
+    assert_eq!(pid["ending_with_it"], 1, "{answer}");
+}
+
+#[test]
+fn what_is_said_to_release_a_pid_namespace_does() {
+    crate::need_root!();
+    let (outer, init) = container();
+    let answer = why(&format!("/proc/{init}/ns/pid"));
+    let kept = answer["kept_by"].as_array().unwrap();
+    let entry = kept.iter().find(|entry| entry["kind"] == "process" && entry["pid"] == init).unwrap();
+    // It has no handler for SIGTERM, which an init then does not get.
+    assert_eq!(entry["release"], format!("kill -KILL {init}"), "{answer}");
+    // What lies deeper is unmounted first, with the tool itself.
+    let enter = format!("nstool enter {} -- umount ", outer.pid());
+    let mounts: Vec<_> = kept.iter().filter(|entry| entry["kind"] == "procfs").map(|entry| &entry["release"]).collect();
+    assert_eq!(mounts, [&json!(format!("{enter}/proc/bus")), &json!(format!("{enter}/proc"))], "{answer}");
+    mounts.into_iter().chain([&entry["release"]]).for_each(|command| carry_out("sh", command.as_str().unwrap()));
+    let state = || std::fs::read_to_string(format!("/proc/{init}/stat")).ok();
+    eventually(|| state().is_none_or(|stat| stat.contains(") Z ")).then_some(()));
+}
+
+#[test]
+fn what_is_out_of_sight_is_not_counted_as_nothing() {
+    crate::need_root!();
+    let public = crate::common::Public::copy("why-hidden");
+    let text = stdout_of(public.run_as_nobody().args(["why", "self"]).output().unwrap());
+    // Holders of the uts namespace are hidden with the processes of root.
+    let uts = text.lines().find(|line| line.split_whitespace().nth(1) == Some("uts")).unwrap();
+    assert!(uts.trim_end().ends_with(" ?"), "{text}");
+    let answer: Value =
+        serde_json::from_str(&stdout_of(public.run_as_nobody().args(["why", "--json", "self"]).output().unwrap()))
+            .unwrap();
+    let uts = answer["namespaces"].as_array().unwrap().iter().find(|entry| entry["link"] == "uts").unwrap().clone();
+    assert_eq!(uts["other_holders"], Value::Null, "{answer}");
 }
 
 #[test]
@@ -210,7 +279,7 @@ fn an_initial_namespace_is_kept_by_the_kernel() {
 }
 
 #[test]
-fn what_nstool_was_started_with_counts_and_what_it_opened_does_not() {
+fn what_nstool_itself_has_open_does_not_count() {
     crate::need_root!();
     let inner = sleeper(&["unshare", "--net"]);
     let path = format!("/proc/{}/ns/net", inner.pid());
@@ -220,8 +289,7 @@ fn what_nstool_was_started_with_counts_and_what_it_opened_does_not() {
     let pid = child.id();
     let answer: Value = serde_json::from_str(&stdout_of(child.wait_with_output().unwrap())).unwrap();
     let kept = answer["kept_by"].as_array().unwrap().iter();
-    let ours: Vec<_> = kept.filter(|entry| entry["pid"] == pid).map(|entry| &entry["fd"]).collect();
-    assert_eq!(ours, [0], "{answer}");
+    assert_eq!(kept.filter(|entry| entry["pid"] == pid).count(), 0, "{answer}");
 }
 
 #[test]
@@ -247,6 +315,11 @@ fn what_nothing_leads_to_is_found_and_said_to_be_unexplained() {
         // Until no other test's nstool holds it.
         let answer = why_until(&target, |answer| answer["explained"] == false);
         assert_eq!((&answer["namespace"]["ns"], &answer["kept_by"]), (&ino.into(), &json!([])), "{answer}");
+        // The socket it is on its way to is named.
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&theirs);
+        let waiting = |entry: &Value| entry["kind"] == "in_flight" && entry["pid"] == std::process::id();
+        let socket = answer["possibly"].as_array().unwrap().iter().find(|entry| waiting(entry));
+        assert!(socket.is_some_and(|entry| entry["fd"] == fd && entry["descriptors"] == 1), "{answer}");
         let said = try_eventually(|| {
             let output = run(&["why", &target]);
             String::from_utf8_lossy(&output.stderr).contains("descriptors on their way between processes").then_some(())
@@ -262,6 +335,26 @@ fn what_nothing_leads_to_is_found_and_said_to_be_unexplained() {
     assert!(handle.is_alive());
     drop((ours, theirs));
     assert!(handle.wait_until_gone());
+}
+
+#[test]
+fn what_a_tun_device_keeps_is_listed_and_shown_too() {
+    crate::need_root!();
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        return crate::common::skip("needs /dev/net/tun");
+    }
+    let mut net = world::make(nstool::NamespaceKind::Net);
+    let namespace = world::namespace_of(&net, nstool::NamespaceKind::Net);
+    let ino = std::os::unix::fs::MetadataExt::ino(&File::from(namespace.try_clone().unwrap()).metadata().unwrap());
+    let tun = world::hold(&net, nstool::NamespaceKind::Net, world::Way::Tun);
+    drop(namespace);
+    net.release();
+    let answer = why_until(&format!("ns:{ino}"), |answer| kinds_of(&answer["kept_by"]) == ["tun"]);
+    assert!(tun.is(&answer["kept_by"][0]), "{answer}");
+    let listed = stdout_of(run(&["ls", "--json", "-t", "net", "-o", "NS,HOLDERS"]));
+    assert!(listed.contains(&format!("{ino}")), "{listed}");
+    let page = stdout_of(run(&["show", &format!("ns:{ino}")]));
+    assert!(page.contains("tun device, descriptor 0 of process"), "{page}");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub enum Way {
     NetFile,
     /// An open file below `/proc/PID`.
     ProcFile,
+    /// A working directory below `/proc/PID`.
+    WorkingDirectory,
     /// An open `/proc/PID/mountinfo`.
     MountInfo,
     /// An open `/proc/PID/mounts`, which shows no ids.
@@ -90,6 +92,7 @@ pub fn ways(kind: NamespaceKind) -> Vec<Way> {
             Way::Procfs,
             Way::Pidfd,
             Way::ProcFile,
+            Way::WorkingDirectory,
             Way::NetFile,
             Way::MountsFile,
             Way::Child,
@@ -345,6 +348,7 @@ pub fn hold(first: &Holder, kind: NamespaceKind, way: Way) -> Holder {
             process(keeper(elsewhere(|| join(&namespace, kind), open)))
         }
         Way::NetFile => process(keeper(open(format!("/proc/{pid}/net/dev")))),
+        Way::WorkingDirectory => process(sleeper().current_dir(format!("/proc/{pid}/task")).spawn().unwrap()),
         Way::ProcFile => process(keeper(open(format!("/proc/{pid}/status")))),
         Way::MountsFile => process(keeper(open(format!("/proc/{pid}/mounts")))),
         Way::CgroupFile => {

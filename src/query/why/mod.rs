@@ -10,13 +10,14 @@ mod release;
 pub use kept::{Kept, kept_by};
 pub use release::Release;
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use release::{is_zombie, release};
 
 use crate::id::{NamespaceId, Pid};
 use crate::kind::NamespaceKind;
-use crate::model::{Holder, MountUse, Namespace, Snapshot};
+use crate::model::{Holder, MountUse, Namespace, Process, Snapshot};
 
 /// Why a namespace is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub enum Cause {
     Member(Pid),
     /// A process that ended in it and was not reaped yet.
     Zombie(Pid),
+    /// An init that is ending, and waits until the other processes of its pid namespace are reaped.
+    Ending(Pid),
     /// Anything else.
     Holder(Holder),
 }
@@ -111,7 +114,7 @@ impl Cause {
     /// Returns the process, where it is something of a process's.
     pub fn pid(&self) -> Option<Pid> {
         match self {
-            Self::Member(pid) | Self::Zombie(pid) => Some(*pid),
+            Self::Member(pid) | Self::Zombie(pid) | Self::Ending(pid) => Some(*pid),
             Self::Holder(holder) => holder.pid(),
         }
     }
@@ -157,22 +160,60 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Orders mounts, ours first and those of others by who lives there, so that they can be unmounted one after the
+    /// other: what lies below a path comes before it. All else stays where it is.
+    fn unmounting(&self, one: &Holder, other: &Holder) -> Ordering {
+        let place = |holder: &Holder| match holder {
+            Holder::Mount { ours, mount_namespace, mount_point }
+            | Holder::Filesystem { ours, mount_namespace, mount_point } => {
+                let namespace = self.snapshot.namespace(*mount_namespace);
+                let first = namespace.and_then(|namespace| namespace.members.first().copied());
+                let below_first = std::cmp::Reverse(mount_point.clone());
+                Some((!ours, first.unwrap_or(Pid::MAX), *mount_namespace, below_first))
+            }
+            _ => None,
+        };
+        match (place(one), place(other)) {
+            (Some(first), Some(second)) if one.kind() == other.kind() => first.cmp(&second),
+            _ => one.cmp(other),
+        }
+    }
+
+    /// Tells whether a mount namespace ends with the processes that are named already, so that nothing in it need be
+    /// unmounted.
+    fn goes_with_the_named(&self, namespace: &Namespace) -> bool {
+        namespace.kind == NamespaceKind::Mnt
+            && !namespace.members.is_empty()
+            && namespace.members.iter().all(|member| self.named.contains(member))
+            && namespace
+                .holders
+                .iter()
+                .filter(|holder| !(self.ignore)(holder))
+                .all(|holder| holder.pid().is_some_and(|pid| self.named.contains(&pid)))
+    }
+
     fn reasons_of(&mut self, namespace: &Namespace, parent: Option<usize>) {
         for pid in namespace.members.iter().copied().filter(|pid| self.named.insert(*pid)) {
             let (cause, release) = if is_zombie(self.snapshot, pid) {
                 (Cause::Zombie(pid), Release::Reap(pid))
+            } else if self.snapshot.process(pid).is_some_and(Process::is_ending) {
+                (Cause::Ending(pid), Release::Elsewhere)
             } else {
                 (Cause::Member(pid), Release::End(pid))
             };
             self.reasons.push(Reason { parent, cause, release });
         }
-        for holder in namespace.holders.iter().filter(|holder| !(self.ignore)(holder)) {
+        let mut holders: Vec<&Holder> = namespace.holders.iter().filter(|holder| !(self.ignore)(holder)).collect();
+        holders.sort_by(|one, other| self.unmounting(one, other));
+        for holder in holders {
             let here = self.reasons.len();
             let mut release = release(self.snapshot, holder);
-            let further = further(holder).and_then(|id| self.snapshot.namespace(id)).filter(|further| {
-                // A mount can be unmounted, so its namespace matters only where nobody lives to do it.
-                release == Release::Below || further.members.is_empty()
-            });
+            let further = further(holder).and_then(|id| self.snapshot.namespace(id));
+            if let (Some(further), Release::Unmount { with_members, .. }) = (further, &mut release) {
+                *with_members = self.goes_with_the_named(further);
+            }
+            // A mount can be unmounted, so its namespace matters only where nobody lives to do it.
+            let further = further.filter(|further| release == Release::Below || further.members.is_empty());
             let new = further.filter(|further| self.met.insert(further.id));
             if release == Release::Below && new.is_none() {
                 release = Release::Elsewhere;

@@ -1,8 +1,7 @@
 //! How each holder is released.
 
 use crate::id::{NamespaceId, Pid};
-use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::model::{Holder, Observed, Snapshot, Why};
+use crate::model::{Holder, Process, Snapshot};
 
 /// How a holder is released.
 #[non_exhaustive]
@@ -14,8 +13,13 @@ pub enum Release {
     Reap(Pid),
     /// Unmount it.
     Unmount {
-        /// The file by which the mount namespace can be joined; `None`: it is our own.
-        namespace_file: Option<Vec<u8>>,
+        /// The mount namespace it is in; `None`: our own.
+        mount_namespace: Option<NamespaceId>,
+        /// A process that lives there, if one does.
+        process: Option<Pid>,
+        /// Whether its mount namespace ends with processes that are named as members of what is asked about, so that it
+        /// need not be unmounted.
+        with_members: bool,
         /// Where it is mounted.
         mount_point: Vec<u8>,
     },
@@ -25,42 +29,39 @@ pub enum Release {
     Elsewhere,
 }
 
-/// Tells whether a process has ended and was not reaped: it has let go of all but its user and pid namespace.
+/// Tells whether a process has ended and was not reaped.
 pub(super) fn is_zombie(snapshot: &Snapshot, pid: Pid) -> bool {
-    let zombie = Observed::Hidden(Why::Zombie);
-    snapshot.process(pid).is_some_and(|process| {
-        NamespaceKind::ALL.into_iter().any(|kind| process.namespace(NamespaceLink::Own(kind)) == zombie)
-    })
+    snapshot.process(pid).is_some_and(Process::is_zombie)
 }
 
 pub(super) fn release(snapshot: &Snapshot, holder: &Holder) -> Release {
     match holder {
         Holder::Mount { ours, mount_namespace, mount_point }
         | Holder::Filesystem { ours, mount_namespace, mount_point } => {
-            let file = (!ours).then(|| file_of(snapshot, *mount_namespace));
-            match file {
-                // No path leads there: it goes away with its mount namespace.
-                Some(None) => Release::Below,
-                file => Release::Unmount { namespace_file: file.flatten(), mount_point: mount_point.clone() },
+            let mount_point = mount_point.clone();
+            if *ours {
+                return Release::Unmount { mount_namespace: None, process: None, with_members: false, mount_point };
             }
+            // Where no path leads there, it goes away with its mount namespace.
+            entrance(snapshot, *mount_namespace).map_or(Release::Below, |process| Release::Unmount {
+                mount_namespace: Some(*mount_namespace),
+                process,
+                with_members: false,
+                mount_point,
+            })
         }
         other => other.pid().map_or(Release::Below, Release::End),
     }
 }
 
-/// Returns a path by which a namespace can be joined.
-fn file_of(snapshot: &Snapshot, id: NamespaceId) -> Option<Vec<u8>> {
+/// Returns a process by which a mount namespace can be entered, `Some(None)` if only something else leads there.
+fn entrance(snapshot: &Snapshot, id: NamespaceId) -> Option<Option<Pid>> {
     let namespace = snapshot.namespace(id)?;
-    let kind = namespace.kind;
-    let mut members = namespace.members.iter().filter(|pid| !is_zombie(snapshot, **pid));
-    if let Some(process) = members.find_map(|pid| snapshot.process(*pid)) {
-        return Some(format!("/proc/{}/ns/{kind}", process.proc_path()).into_bytes());
+    if let Some(member) = namespace.members.iter().find(|pid| !is_zombie(snapshot, **pid)) {
+        return Some(Some(*member));
     }
-    namespace.holders.iter().find_map(|holder| match holder {
-        Holder::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{kind}").into_bytes()),
-        Holder::Descriptor { pid, tid: None, fd } => Some(format!("/proc/{pid}/fd/{fd}").into_bytes()),
-        Holder::Descriptor { pid, tid: Some(tid), fd } => Some(format!("/proc/{pid}/task/{tid}/fd/{fd}").into_bytes()),
-        Holder::Mount { ours: true, mount_point, .. } => Some(mount_point.clone()),
-        _ => None,
-    })
+    let leads = |holder: &Holder| {
+        matches!(holder, Holder::Thread { .. } | Holder::Descriptor { .. } | Holder::Mount { ours: true, .. })
+    };
+    namespace.holders.iter().any(leads).then_some(None)
 }

@@ -69,11 +69,8 @@ fn a_mount_is_unmounted_through_whatever_leads_there() {
     let mount = Holder::Mount { mount_namespace: id(8), ours: false, mount_point: b"/n".to_vec() };
     let net = namespace(NamespaceKind::Net, 3, &[], std::slice::from_ref(&mount));
     for (mnt, release) in [
-        (namespace(NamespaceKind::Mnt, 8, &[12], &[]), Some("/proc/12/ns/mnt")),
-        (
-            namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, tid: None, fd: 4 }]),
-            Some("/proc/13/fd/4"),
-        ),
+        (namespace(NamespaceKind::Mnt, 8, &[12], &[]), Some(Some(12))),
+        (namespace(NamespaceKind::Mnt, 8, &[], &[Holder::Descriptor { pid: 13, tid: None, fd: 4 }]), Some(None)),
         (
             namespace(NamespaceKind::Mnt, 8, &[], &[Holder::OpenFile { pid: 14, tid: None, fd: 4, path: Vec::new() }]),
             None,
@@ -82,14 +79,17 @@ fn a_mount_is_unmounted_through_whatever_leads_there() {
         let snapshot = snapshot(vec![net.clone(), mnt]);
         let reasons = explained(&snapshot, 3).reasons;
         let expected = match release {
-            Some(file) => {
-                Release::Unmount { namespace_file: Some(file.as_bytes().to_vec()), mount_point: b"/n".to_vec() }
-            }
+            Some(process) => Release::Unmount {
+                mount_namespace: Some(id(8)),
+                process,
+                with_members: false,
+                mount_point: b"/n".to_vec(),
+            },
             None => Release::Below,
         };
         assert_eq!(reasons[0].release, expected);
         // Where nobody lives, what keeps the mount namespace is told too.
-        assert_eq!(reasons.len(), if release == Some("/proc/12/ns/mnt") { 1 } else { 2 });
+        assert_eq!(reasons.len(), if release == Some(Some(12)) { 1 } else { 2 });
     }
 }
 

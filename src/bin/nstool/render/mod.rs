@@ -1,5 +1,6 @@
 //! How answers are shown: data on stdout, talk on stderr.
 
+pub(crate) mod advice;
 pub(crate) mod columns;
 pub(crate) mod hidden;
 pub(crate) mod listing;

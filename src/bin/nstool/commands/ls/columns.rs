@@ -235,6 +235,9 @@ fn describe(holder: &Holder, snapshot: &Snapshot) -> Vec<u8> {
             return [b"mount ", mount_point.as_slice(), place.as_bytes()].concat();
         }
         Holder::Filesystem { mount_point, .. } => return [b"procfs on ", mount_point.as_slice()].concat(),
+        Holder::Tun { pid, fd, .. } => format!("tun {fd} of {pid}"),
+        Holder::InFlight { pid, fd, .. } => format!("on the way to socket {fd} of {pid}"),
+        Holder::WorkingDirectory { pid, .. } => format!("working directory of {pid}"),
         Holder::OpenFile { pid, fd, .. } => format!("open file {fd} of {pid}"),
         Holder::Child(id) => format!("its child {id}"),
         Holder::Owned(id) => format!("{} {id} that it owns", kind(id)),

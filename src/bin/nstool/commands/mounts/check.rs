@@ -10,7 +10,8 @@ use nstool::{Error, ErrorKind, Result, printable};
 use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, Subject, describe_mount, quoted, target_and_path, text};
+use super::scene::{Scene, Subject, describe_mount, target_and_path, text};
+use crate::render::quote::quote;
 use crate::render::{self, Terminal, hidden, report};
 
 /// How many parties of one mount are named; the rest are counted.
@@ -223,7 +224,7 @@ fn cure(scene: &Scene, forest: &Forest<'_>, subject: &Subject, finding: &Finding
     match finding.exchange {
         None => "in the new namespace, before the first mount: mount --make-rprivate /".to_owned(),
         Some(_) => {
-            let path = quoted(&forest.mount_point(finding.mount));
+            let path = quote(&forest.mount_point(finding.mount));
             scene.enter_command(subject.index, &format!("mount --make-private {path}"))
         }
     }

@@ -12,8 +12,9 @@ use nstool::propagation::{By, Forest, Groups, Layer, MountRef, Release};
 use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, describe_mount, quoted, text};
+use super::scene::{Scene, describe_mount, text};
 use super::users::Users;
+use crate::render::quote::quote;
 use crate::render::{self, Terminal, hidden, report};
 
 /// Tell why a filesystem is busy: its mounts in every namespace, and what uses it
@@ -228,8 +229,7 @@ fn how(scene: &Scene, forest: &Forest<'_>, release: &Release) -> String {
         By::RootOfNamespace => "the root of its namespace: ends with it".to_owned(),
         By::Refused(refusal) => format!("ends with its namespace, the kernel would refuse: {refusal}"),
         _ => {
-            let command = format!("umount {}", quoted(&forest.mount_point(mount)));
-            let command = scene.enter_command(namespace, &command);
+            let command = scene.unmount_command(namespace, &forest.mount_point(mount));
             match forest.covered_by(mount).filter(|cover| !stands_on(forest, *cover, mount)) {
                 Some(cover) => format!("{command}, once {} is gone that covers it", describe_mount(forest, cover)),
                 None => command,
@@ -248,7 +248,7 @@ fn stands_on(forest: &Forest<'_>, mount: MountRef, other: MountRef) -> bool {
 fn by_kernel(by: &KernelUse) -> String {
     let device_of = |path: &std::path::Path| printable(path.as_os_str().as_bytes()).into_owned();
     match by {
-        KernelUse::Swap(path) => format!("    swap {}: swapoff {}\n", printable(path), quoted(path)),
+        KernelUse::Swap(path) => format!("    swap {}: swapoff {}\n", printable(path), quote(path)),
         KernelUse::Loop { device, file } => {
             let device = device_of(device);
             format!(

@@ -12,10 +12,11 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, Subject, describe_mount, quoted, target_and_required_path, text};
+use super::scene::{Scene, Subject, describe_mount, target_and_required_path, text};
 use super::users::users_of;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
+use crate::render::quote::quote;
 use crate::render::{self, Terminal, hidden, report};
 
 /// Predict where a mount made at PATH would appear, or what an unmount there takes along
@@ -276,7 +277,7 @@ fn explain(
 ) -> (String, String) {
     let mine = describe_mount(forest, place.mount);
     let theirs = |mount: MountRef| describe_mount(forest, mount);
-    let my_path = quoted(&forest.mount_point(place.mount));
+    let my_path = quote(&forest.mount_point(place.mount));
     let directly = format!("mount it there directly: {}", scene.enter_command(there.index, "mount ..."));
     let share = scene.enter_command(here, &format!("mount --make-shared {my_path}"));
     match broken {

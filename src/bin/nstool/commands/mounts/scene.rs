@@ -16,7 +16,7 @@ use nstool::{Error, ErrorKind, NamespaceId, NamespaceKind, NamespaceLink, Pid, R
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::render::{Terminal, hidden, report};
+use crate::render::{Terminal, advice, hidden, report};
 
 /// The mount tables of the machine, and what is known besides.
 pub(super) struct Scene {
@@ -164,11 +164,15 @@ impl Scene {
     /// Returns how a command is run in a namespace: by a process that lives there, or by the namespace's inode.
     pub(super) fn enter_command(&self, index: usize, command: &str) -> String {
         let table = &self.tables()[index];
-        match table.processes.first() {
-            _ if self.is_own(index) => command.to_owned(),
-            Some(pid) => format!("nstool enter {pid} -- {command}"),
-            None => format!("nstool enter ns:{} -- {command}", table.namespace),
-        }
+        let elsewhere = (!self.is_own(index)).then_some(table.namespace);
+        advice::run_in(elsewhere, table.processes.first().copied(), command)
+    }
+
+    /// Words how to unmount what is mounted in the namespace at `index`.
+    pub(super) fn unmount_command(&self, index: usize, mount_point: &[u8]) -> String {
+        let table = &self.tables()[index];
+        let elsewhere = (!self.is_own(index)).then_some(table.namespace);
+        advice::unmount(elsewhere, table.processes.first().copied(), mount_point)
     }
 }
 
@@ -216,26 +220,4 @@ pub(super) fn describe_mount(forest: &Forest<'_>, mount: MountRef) -> String {
 /// Returns bytes as a JSON string; what is no UTF-8 is replaced.
 pub(super) fn text(bytes: &[u8]) -> Json {
     Json::String(String::from_utf8_lossy(bytes).into_owned())
-}
-
-/// Quotes a path for a shell, if it needs it.
-pub(super) fn quoted(path: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(byte);
-    if !path.is_empty() && path.iter().all(plain) {
-        return String::from_utf8_lossy(path).into_owned();
-    }
-    let printable_as_is = std::str::from_utf8(path).is_ok_and(|text| printable(path) == text);
-    if printable_as_is {
-        format!("'{}'", String::from_utf8_lossy(path).replace('\'', "'\\''"))
-    } else {
-        // The shell's own form for bytes that must not reach the terminal raw.
-        let escaped: String = path
-            .iter()
-            .map(|byte| match byte {
-                b' '..=b'~' if !b"'\\".contains(byte) => char::from(*byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            })
-            .collect();
-        format!("$'{escaped}'")
-    }
 }

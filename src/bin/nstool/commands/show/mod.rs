@@ -7,12 +7,12 @@ mod process;
 
 use std::process::ExitCode;
 
-use nstool::model::Observed;
+use nstool::model::{Level, Observed};
 use nstool::target::{Resolved, Target};
 use nstool::{NamespaceId, NamespaceKind, Result};
 use serde_json::Value as Json;
 
-use crate::render::{self, Terminal};
+use crate::render::{self, Terminal, hidden};
 
 /// Show a process or a namespace in full.
 ///
@@ -41,11 +41,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
+    let mut unseen = None;
     let page = match (&args.target, args.can.as_deref()) {
         (_, Some([process, namespace])) => can::page(process, namespace)?,
         (Some(target), _) => match target.resolve()? {
             Resolved::Process(process) => process::page(&process)?,
-            Resolved::Namespace(found) => namespace::page(&found, terminal)?,
+            Resolved::Namespace(found) => {
+                let (page, snapshot) = namespace::page(&found)?;
+                unseen = Some(snapshot);
+                page
+            }
         },
         // Clap lets nothing else through.
         _ => return Ok(ExitCode::FAILURE),
@@ -54,6 +59,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         render::print_json(&page.into_json())?;
     } else {
         render::print(&page.text(terminal))?;
+    }
+    if let Some(snapshot) = unseen {
+        hidden::say(&snapshot, terminal);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,6 +76,17 @@ fn remark(kind: NamespaceKind, id: NamespaceId) -> String {
 fn is_ours(kind: NamespaceKind, id: NamespaceId) -> bool {
     let own = std::fs::metadata(format!("/proc/self/ns/{kind}"));
     own.is_ok_and(|own| std::os::unix::fs::MetadataExt::ino(&own) == id.ino)
+}
+
+/// Words a chain of owners from the nearest up; of a long one the ends.
+fn chain(levels: &[Level]) -> String {
+    let words: Vec<_> = levels.iter().map(|level| level.id.to_string()).collect();
+    match &words[..] {
+        [first, second, middle @ .., last] if middle.len() > 2 => {
+            format!("{first}, below {second}, {} levels below {last}", middle.len() + 1)
+        }
+        words => words.join(", below "),
+    }
 }
 
 /// Words something that may be out of sight.

@@ -6,15 +6,15 @@ use nstool::target::PinnedNamespace;
 use nstool::{NamespaceId, NamespaceKind, Result};
 use serde_json::{Value as Json, json};
 
-use super::{contents, is_ours, lossy, remark, seen, seen_json};
+use super::{chain, contents, is_ours, lossy, remark, seen, seen_json};
 use crate::commands::why;
+use crate::render::hidden;
 use crate::render::page::Page;
-use crate::render::{Terminal, hidden};
 
 /// How many processes are listed before the rest is counted.
 const FEW: usize = 10;
 
-pub(super) fn page(found: &PinnedNamespace, terminal: &Terminal) -> Result<Page> {
+pub(super) fn page(found: &PinnedNamespace) -> Result<(Page, Snapshot)> {
     let (kind, id) = (found.kind(), found.id());
     let mut snapshot = Snapshot::capture(&Scope::holders_of(id.ino, Some(kind)))?;
     let members = snapshot.namespace(id).map(|namespace| namespace.members.clone()).unwrap_or_default();
@@ -32,8 +32,7 @@ pub(super) fn page(found: &PinnedNamespace, terminal: &Terminal) -> Result<Page>
     page.section("contents");
     contents::entries(&mut page, &contents);
     page.entry("", Vec::new(), "hidden", hidden::json(&snapshot));
-    hidden::say(&snapshot, terminal);
-    Ok(page)
+    Ok((page, snapshot))
 }
 
 fn lineage(page: &mut Page, found: &PinnedNamespace, snapshot: &Snapshot) {
@@ -63,8 +62,11 @@ fn lineage(page: &mut Page, found: &PinnedNamespace, snapshot: &Snapshot) {
     page.entry("parent", lines, "parent", json);
     let owners = Membership::of(found).owners;
     let above = if kind == NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { &owners[..] };
-    let chain: Vec<_> = above.iter().map(|level| format!("user namespace {}", level.id)).collect();
-    let lines = if chain.is_empty() { relative(&namespace.owner).0 } else { vec![chain.join(", below ").into_bytes()] };
+    let lines = if above.is_empty() {
+        relative(&namespace.owner).0
+    } else {
+        vec![format!("user namespace {}", chain(above)).into_bytes()]
+    };
     page.entry("owner", lines, "owners", json!(above.iter().map(|level| level.id.ino).collect::<Vec<_>>()));
     if let Some(creator) = &namespace.creator {
         let words = seen(creator, |uid| format!("uid {uid}").into_bytes());
@@ -79,7 +81,15 @@ fn people(page: &mut Page, id: NamespaceId, snapshot: &Snapshot) {
         Some(Observed::Known(details)) => details.command.clone(),
         _ => Vec::new(),
     };
-    let one = |pid: &i32| [format!("{pid} ").as_bytes(), &command(*pid)].concat().trim_ascii_end().to_vec();
+    let one = |pid: &i32| {
+        let process = snapshot.process(*pid);
+        let state = match process {
+            Some(process) if process.is_zombie() => " (zombie: ended and not reaped)",
+            Some(process) if process.is_ending() => " (ending: waits until the others are reaped)",
+            _ => "",
+        };
+        [format!("{pid} ").as_bytes(), &command(*pid), state.as_bytes()].concat().trim_ascii_end().to_vec()
+    };
     let mut lines: Vec<Vec<u8>> = namespace.members.iter().take(FEW).map(one).collect();
     let more = namespace.members.len().saturating_sub(FEW);
     if more > 0 {

@@ -1,18 +1,24 @@
 //! The page about a process.
 
-use nstool::model::{ClockOffset, ClockOffsets, Observed, ProcessFacts};
+use nstool::model::{CgroupState, ClockOffset, ClockOffsets, Observed, ProcessFacts};
 use nstool::proc::idmap::{self, IdRange};
 use nstool::query::{can, origin};
 use nstool::target::{PinnedProcess, Resolved, Target};
 use nstool::{CapabilitySet, Result};
 use serde_json::{Value as Json, json};
 
-use super::{is_ours, lossy, remark, seen, seen_json};
+use super::{chain, is_ours, lossy, remark, seen, seen_json};
 use crate::render::page::Page;
 
 pub(super) fn page(process: &PinnedProcess) -> Result<Page> {
-    let facts = ProcessFacts::read(process)?;
-    let mut page = Page::new(&[format!("process {}: ", facts.pid).as_bytes(), &facts.command].concat());
+    let facts = ProcessFacts::read_in_full(process)?;
+    let mut page = {
+        let what = match facts.thread_of {
+            Some(leader) => format!("thread {} of process {leader}: ", facts.pid),
+            None => format!("process {}: ", facts.pid),
+        };
+        Page::new(&[what.as_bytes(), &facts.command].concat())
+    };
     identity(&mut page, process, &facts);
     namespaces(&mut page, &facts);
     credentials(&mut page, &facts)?;
@@ -25,9 +31,30 @@ fn identity(page: &mut Page, process: &PinnedProcess, facts: &ProcessFacts) {
     page.entry("", Vec::new(), "pid", json!(facts.pid));
     page.entry("", Vec::new(), "pidfd_inode", json!(process.pidfd_inode()));
     page.entry("", Vec::new(), "command", lossy(&facts.command));
-    let state = state_words(facts.state);
-    page.line("state", format!("{} ({state})", facts.state as char), "state", (facts.state as char).to_string());
+    page.entry("", Vec::new(), "thread_of", json!(facts.thread_of));
+    page.entry("", Vec::new(), "ending", json!(facts.ending));
+    let frozen = facts.cgroup_states.iter().find(|cgroup| cgroup.frozen);
+    let mut state = format!("{} ({}", facts.state as char, state_words(facts.state)).into_bytes();
+    if facts.ending && facts.ns_pids.last() == Some(&1) {
+        state =
+            format!("{} (ending: it waits until its pid namespace's processes are reaped", facts.state as char).into();
+    } else if let Some(cgroup) = frozen {
+        state = [format!("{} (frozen by cgroup ", facts.state as char).as_bytes(), &cgroup.path].concat();
+    }
+    state.push(b')');
+    page.line("state", state, "state", (facts.state as char).to_string());
+    page.entry("", Vec::new(), "frozen_by", json!(frozen.map(|cgroup| lossy(&cgroup.path))));
     page.line("threads", facts.threads.to_string(), "threads", facts.threads);
+    let elsewhere = facts.threads_elsewhere.iter();
+    let lines = elsewhere.map(|found| format!("thread {}: {} namespace {}", found.tid, found.kind, found.ino).into());
+    let list: Vec<Json> = facts
+        .threads_elsewhere
+        .iter()
+        .map(|found| json!({ "tid": found.tid, "type": found.kind.name(), "ns": found.ino }))
+        .collect();
+    page.entry("threads elsewhere", few(lines.collect()), "threads_elsewhere", json!(list));
+    let zombies = facts.zombies.iter().map(|pid| format!("process {pid}, ended and not reaped").into_bytes());
+    page.entry("zombie children", few(zombies.collect()), "zombies", json!(facts.zombies));
     page.line("parent", facts.parent.to_string(), "parent", facts.parent);
     let origin = facts.cgroups.iter().rev().find_map(|entry| origin::origin(&entry.path));
     let words = origin.iter().map(|origin| [&origin.name, &b" ("[..], origin.manager.as_bytes(), b")"].concat());
@@ -40,6 +67,16 @@ fn identity(page: &mut Page, process: &PinnedProcess, facts: &ProcessFacts) {
     let lines = pids.iter().map(|(level, pid)| format!("{pid} in pid namespace {}", level.id).into_bytes());
     let list: Vec<Json> = pids.iter().map(|(level, pid)| json!({ "ns": level.id.ino, "pid": pid })).collect();
     page.entry("ids", lines.collect(), "pids", json!(list));
+}
+
+/// Lists the first of many.
+fn few(mut lines: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let more = lines.len().saturating_sub(10);
+    if more > 0 {
+        lines.truncate(10);
+        lines.push(format!("and {more} more").into_bytes());
+    }
+    lines
 }
 
 fn state_words(state: u8) -> &'static str {
@@ -63,13 +100,12 @@ fn namespaces(page: &mut Page, facts: &ProcessFacts) {
         let kind = membership.kind;
         let line = seen(&membership.id, |id| {
             let mut line = format!("{id:<11}").into_bytes();
-            let owners: Vec<_> = membership.owners.iter().map(|level| level.id.to_string()).collect();
+            let owners = &membership.owners[..];
             // A user namespace's chain begins with itself.
-            let above =
-                if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { &owners[..] };
+            let above = if kind == nstool::NamespaceKind::User { owners.get(1..).unwrap_or_default() } else { owners };
             let remark = remark(kind, *id);
             if !above.is_empty() {
-                line.extend(format!(" owned by {}", above.join(", below ")).as_bytes());
+                line.extend(format!(" owned by {}", chain(above)).as_bytes());
             }
             if !remark.is_empty() {
                 line.extend(format!(" ({remark})").as_bytes());
@@ -167,17 +203,35 @@ pub(super) fn map_json(map: &[IdRange]) -> Json {
 
 fn surroundings(page: &mut Page, facts: &ProcessFacts) {
     page.section("surroundings");
-    let entry = |controllers: &[u8], path: &[u8]| match controllers {
-        b"" => path.to_vec(),
-        controllers => [controllers, b": ", path].concat(),
-    };
-    let lines = facts.cgroups.iter().map(|cgroup| entry(&cgroup.controllers, &cgroup.path)).collect();
+    // Most hierarchies of version 1 have the same groups: one line for all of one path.
+    let mut folded: Vec<(Vec<u8>, &[u8])> = Vec::new();
+    for cgroup in &facts.cgroups {
+        let controllers = if cgroup.controllers.is_empty() { &b"version 2"[..] } else { &cgroup.controllers };
+        match folded.iter_mut().find(|(_, path)| *path == cgroup.path) {
+            Some((all, _)) => all.extend([b", ", controllers].concat()),
+            None => folded.push((controllers.to_vec(), &cgroup.path)),
+        }
+    }
+    let lines = folded.iter().map(|(controllers, path)| [path, &b" ("[..], controllers, b")"].concat()).collect();
     let list: Vec<Json> = facts
         .cgroups
         .iter()
         .map(|cgroup| json!({ "controllers": lossy(&cgroup.controllers), "path": lossy(&cgroup.path) }))
         .collect();
     page.entry("cgroup", lines, "cgroups", json!(list));
+    let limits = facts.cgroup_states.iter().flat_map(cgroup_lines).collect();
+    let list: Vec<Json> = facts
+        .cgroup_states
+        .iter()
+        .map(|cgroup| {
+            json!({
+                "path": lossy(&cgroup.path), "frozen": cgroup.frozen, "memory_limit": cgroup.memory_limit_bytes,
+                "memory_used": cgroup.memory_used_bytes, "oom_kills": cgroup.oom_kills,
+                "pids_limit": cgroup.pids_limit, "pids": cgroup.pids,
+            })
+        })
+        .collect();
+    page.entry("cgroup limits", limits, "cgroup_limits", json!(list));
     for (label, key, path) in [
         ("root", "root", &facts.root),
         ("working directory", "cwd", &facts.cwd),
@@ -198,6 +252,23 @@ fn surroundings(page: &mut Page, facts: &ProcessFacts) {
         .map(|[name, soft, hard, unit]| json!({ "name": name, "soft": soft, "hard": hard, "unit": unit }))
         .collect();
     page.entry("limits", facts.limits.iter().map(limit).collect(), "limits", json!(list));
+}
+
+/// Words what a control group limits, and what came of it.
+fn cgroup_lines(cgroup: &CgroupState) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    if let Some(limit) = cgroup.memory_limit_bytes {
+        let used = cgroup.memory_used_bytes.map(|used| format!(", {used} in use")).unwrap_or_default();
+        lines.push(format!("memory: {limit} bytes{used}").into_bytes());
+    }
+    if let Some(kills) = cgroup.oom_kills.filter(|kills| *kills > 0) {
+        lines.push(format!("out of memory: {kills} processes killed").into_bytes());
+    }
+    if let Some(limit) = cgroup.pids_limit {
+        let pids = cgroup.pids.map(|pids| format!(", {pids} there")).unwrap_or_default();
+        lines.push(format!("processes and threads: {limit}{pids}").into_bytes());
+    }
+    lines
 }
 
 pub(super) fn clock_lines(clocks: &Observed<ClockOffsets>) -> Vec<Vec<u8>> {

@@ -64,6 +64,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
 fn explain(args: &Args, mut snapshot: Snapshot, id: NamespaceId, terminal: &Terminal) -> Result<()> {
     let explanation = why::explain(&snapshot, id, &opened_by_us).ok_or_else(|| not_found(&args.target, &snapshot))?;
     snapshot.describe(rows::shown(&explanation, args.all || args.json))?;
+    let parents = rows::parents_of_zombies(&explanation, &snapshot);
+    snapshot.describe(parents)?;
     print(args, &explanation, &snapshot, terminal)
 }
 
@@ -71,7 +73,7 @@ const LISTING: &str = "`nstool ls` lists the namespaces that are there";
 
 /// Says that a namespace is not there, or why it may be there and out of reach: what holds it need not lead to it.
 fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
-    let error = Error::new(ErrorKind::NotFound, format!("no such namespace: {target}"));
+    let error = Error::new(ErrorKind::NotFound, format!("no such {target}"));
     if snapshot.is_absent() {
         let kind = match target {
             Target::Namespace { kind: Some(kind), .. } => format!("{kind} "),
@@ -79,12 +81,21 @@ fn not_found(target: &Target, snapshot: &Snapshot) -> Error {
         };
         return error.because(format!("the kernel knows no {kind}namespace of that inode")).with_hint(LISTING);
     }
-    let suspects: Vec<_> = snapshot
-        .suspects()
-        .iter()
+    let wanted = match target {
+        Target::Namespace { kind, .. } => *kind,
+        _ => None,
+    };
+    let suspects = snapshot.suspects().iter().filter(|suspect| wanted.is_none_or(|kind| kind == suspect.kind));
+    let mut suspects: Vec<_> = suspects
         .filter(|suspect| !opened_by_us(&suspect.holder))
-        .map(|suspect| format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind))
+        .map(|suspect| match suspect.holder {
+            // What is on its way can be of any kind.
+            Holder::InFlight { .. } => format!("\n{}", rows::describe(&suspect.holder, snapshot)),
+            _ => format!("\n{} of a {} namespace", rows::describe(&suspect.holder, snapshot), suspect.kind),
+        })
         .collect();
+    suspects.sort_unstable();
+    suspects.dedup();
     let error = if suspects.is_empty() {
         error
     } else {
@@ -117,18 +128,17 @@ fn print(args: &Args, explanation: &Explanation, snapshot: &Snapshot, terminal: 
     Ok(())
 }
 
-/// Tells whether a holder is a descriptor that nstool opened itself, to look. What it was started with has no
-/// close-on-exec flag, and counts.
+/// Tells whether a holder is a descriptor of nstool itself, which ends: opened to look, or inherited from whoever started
+/// it and is listed with the same.
 pub(super) fn opened_by_us(holder: &Holder) -> bool {
-    let (Holder::Descriptor { pid, fd, .. } | Holder::Pidfd { pid, fd, .. } | Holder::OpenFile { pid, fd, .. }) =
-        holder
-    else {
-        return false;
-    };
-    *pid == std::process::id() as Pid
-        && std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).is_ok_and(|text| {
-            let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-            flags.is_some_and(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() != 0)
-        })
+    let is_descriptor = matches!(
+        holder,
+        Holder::Descriptor { .. }
+            | Holder::Pidfd { .. }
+            | Holder::OpenFile { .. }
+            | Holder::Socket { .. }
+            | Holder::Tun { .. }
+            | Holder::InFlight { .. }
+    );
+    is_descriptor && holder.pid() == Some(std::process::id() as Pid)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing, Tree};
 use crate::render::quote::quote;
-use crate::render::{Terminal, hidden};
+use crate::render::{Terminal, advice, hidden};
 
 /// How many processes of one namespace are listed unless all are asked for.
 const FEW: usize = 20;
@@ -46,6 +46,15 @@ pub(super) fn shown(explanation: &Explanation, all: bool) -> Vec<Pid> {
     pids.sort_unstable();
     pids.dedup();
     pids
+}
+
+/// Returns who must reap the zombies that a page names.
+pub(super) fn parents_of_zombies(explanation: &Explanation, snapshot: &Snapshot) -> Vec<Pid> {
+    let parent = |reason: &Reason| match (&reason.release, reason.cause.pid()) {
+        (Release::Reap(_), Some(pid)) => snapshot.process(pid)?.details.as_ref().known().map(|details| details.parent),
+        _ => None,
+    };
+    explanation.reasons.iter().filter_map(parent).collect()
 }
 
 /// Tells whether a reason is among those listed, counting the processes below each `parent`.
@@ -92,7 +101,7 @@ pub(super) fn table(explanation: &Explanation, snapshot: &Snapshot, all: bool, t
         let uses = rows.push(None, Row { holder: title.to_vec(), ..Row::default() });
         for user in &explanation.uses {
             let command = rows.command(user.pid);
-            rows.push(Some(uses), Row { holder: use_text(user), command, release: format!("kill {}", user.pid) });
+            rows.push(Some(uses), Row { holder: use_text(user), command, release: kill(rows.snapshot, user.pid) });
         }
     }
     let listing = Listing {
@@ -174,6 +183,9 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
     let holder = match cause {
         Cause::Member(pid) => return format!("process {pid}").into_bytes(),
         Cause::Zombie(pid) => return format!("zombie {pid}, ended but not reaped").into_bytes(),
+        Cause::Ending(pid) => {
+            return format!("init {pid}, which is ending: it waits until the others are reaped").into_bytes();
+        }
         Cause::Holder(holder) => holder,
     };
     let text = match holder {
@@ -183,6 +195,14 @@ fn cause_text(cause: &Cause, snapshot: &Snapshot) -> Vec<u8> {
         Holder::Descriptor { pid, tid, fd } => format!("descriptor {fd} of {}", whose(*pid, *tid)),
         Holder::Pidfd { pid, tid, fd } => format!("pidfd {fd} of {}", whose(*pid, *tid)),
         Holder::Socket { pid, tid, fd } => format!("socket {fd} of {}", whose(*pid, *tid)),
+        Holder::Tun { pid, tid, fd } => format!("tun device, descriptor {fd} of {}", whose(*pid, *tid)),
+        Holder::InFlight { pid, tid, fd, waiting } => {
+            let on = if *waiting == 1 { "a descriptor on its way" } else { "descriptors on their way" };
+            format!("socket {fd} of {}, with {on} to it", whose(*pid, *tid))
+        }
+        Holder::WorkingDirectory { pid, path } => {
+            return [format!("working directory of process {pid}: ").as_bytes(), path].concat();
+        }
         Holder::OpenFile { pid, tid, fd, path } => {
             return [format!("descriptor {fd} of {}: ", whose(*pid, *tid)).as_bytes(), path].concat();
         }
@@ -224,23 +244,30 @@ fn use_text(user: &MountUse) -> Vec<u8> {
     [mount_point(user), format!(": {by} of {}", whose(user.pid, user.tid)).as_bytes()].concat()
 }
 
+/// Words how to end a process: what it does not hear must be stronger.
+fn kill(snapshot: &Snapshot, pid: Pid) -> String {
+    let standing = snapshot.process(pid).and_then(|process| process.standing.known());
+    let signal = if standing.is_some_and(|told| told.survives_sigterm) { "-KILL " } else { "" };
+    format!("kill {signal}{pid}")
+}
+
 /// Returns the command that releases a holder, where one does.
 fn release_command(release: &Release, snapshot: &Snapshot) -> Option<String> {
     match release {
-        Release::End(pid) => Some(format!("kill {pid}")),
+        Release::End(pid) => Some(kill(snapshot, *pid)),
         Release::Reap(pid) => match &snapshot.process(*pid)?.details {
-            Observed::Known(details) if details.parent > 0 => Some(format!("kill {}", details.parent)),
+            Observed::Known(details) if details.parent > 0 => Some(kill(snapshot, details.parent)),
             _ => None,
         },
-        Release::Unmount { namespace_file: None, mount_point } => {
+        Release::Unmount { mount_namespace: None, mount_point, .. } => {
             let netns = mount_point.strip_prefix(b"/run/netns/").filter(|name| !name.contains(&b'/'));
             Some(match netns {
                 Some(name) => format!("ip netns delete {}", quote(name)),
-                None => format!("umount {}", quote(mount_point)),
+                None => advice::unmount(None, None, mount_point),
             })
         }
-        Release::Unmount { namespace_file: Some(file), mount_point } => {
-            Some(format!("nsenter --mount={} umount {}", quote(file), quote(mount_point)))
+        Release::Unmount { mount_namespace, process, mount_point, .. } => {
+            Some(advice::unmount(*mount_namespace, *process, mount_point))
         }
         _ => None,
     }
@@ -249,6 +276,9 @@ fn release_command(release: &Release, snapshot: &Snapshot) -> Option<String> {
 fn release_text(reason: &Reason, snapshot: &Snapshot) -> String {
     match (release_command(&reason.release, snapshot), &reason.release) {
         (Some(command), Release::Reap(_)) => format!("{command} (its parent must reap it)"),
+        (Some(command), Release::Unmount { with_members: true, .. }) => {
+            format!("goes with the processes, or: {command}")
+        }
         (Some(command), _) => command,
         (None, Release::Reap(_)) => "its parent must reap it".to_owned(),
         (None, Release::Below) => "release what is listed below".to_owned(),
@@ -301,12 +331,20 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
     let mut object = match &reason.cause {
         Cause::Member(pid) => json!({ "kind": "process", "pid": pid }),
         Cause::Zombie(pid) => json!({ "kind": "zombie", "pid": pid }),
+        Cause::Ending(pid) => json!({ "kind": "ending_init", "pid": pid }),
         Cause::Holder(holder) => match holder {
             Holder::Thread { pid, tid } => json!({ "kind": "thread", "pid": pid, "tid": tid }),
             Holder::ForChildren { pid, tid } => json!({ "kind": "for_children", "pid": pid, "tid": tid }),
             Holder::Descriptor { pid, tid, fd } => json!({ "kind": "descriptor", "pid": pid, "tid": tid, "fd": fd }),
             Holder::Pidfd { pid, tid, fd } => json!({ "kind": "pidfd", "pid": pid, "tid": tid, "fd": fd }),
             Holder::Socket { pid, tid, fd } => json!({ "kind": "socket", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::Tun { pid, tid, fd } => json!({ "kind": "tun", "pid": pid, "tid": tid, "fd": fd }),
+            Holder::InFlight { pid, tid, fd, waiting } => {
+                json!({ "kind": "in_flight", "pid": pid, "tid": tid, "fd": fd, "descriptors": waiting })
+            }
+            Holder::WorkingDirectory { pid, path } => {
+                json!({ "kind": "working_directory", "pid": pid, "path": String::from_utf8_lossy(path) })
+            }
             Holder::OpenFile { pid, tid, fd, path } => {
                 json!({ "kind": "open_file", "pid": pid, "tid": tid, "fd": fd, "path": String::from_utf8_lossy(path) })
             }
@@ -325,6 +363,9 @@ fn reason_json(reason: &Reason, snapshot: &Snapshot) -> Json {
         object["command"] = command_json(snapshot, pid);
     }
     object["release"] = json!(release_command(&reason.release, snapshot));
+    if let Release::Unmount { with_members, .. } = reason.release {
+        object["goes_with_processes"] = json!(with_members);
+    }
     object
 }
 
@@ -342,6 +383,6 @@ fn use_json(user: &MountUse, snapshot: &Snapshot) -> Json {
     };
     json!({
         "kind": by, "pid": user.pid, "tid": user.tid, "fd": fd, "mount_point": String::from_utf8_lossy(mount_point(user)),
-        "command": command_json(snapshot, user.pid), "release": format!("kill {}", user.pid),
+        "command": command_json(snapshot, user.pid), "release": kill(snapshot, user.pid),
     })
 }
