@@ -18,7 +18,7 @@ use super::plan::{Action, MapWriter, Place};
 use super::request::Request;
 use super::talk::{self, Listener, Word};
 use crate::error::{Error, ErrorKind};
-use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
+use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report, stop_ourselves};
 use crate::id::Pid;
 use crate::kind::{KindSet, NamespaceKind};
 use crate::proc::{self, Proc};
@@ -381,7 +381,7 @@ impl InitTalk<'_> {
             Some(Word::Reaped(pid, ending)) => (self.observer)(Event::Reaped(pid, ending)),
             Some(Word::Ended(ending)) => self.ending = Some(ending),
             // The init itself cannot stop; for the shell that started us, we do.
-            Some(Word::Stopped) => stop_ourselves(),
+            Some(Word::Stopped(signal)) => stop_ourselves(signal),
             Some(_) => {}
             None => self.listener = None,
         }
@@ -405,10 +405,6 @@ fn catches(pid: Pid, signal: i32) -> bool {
 fn is_readable(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
-}
-
-fn stop_ourselves() {
-    let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
 }
 
 impl Companion for InitTalk<'_> {

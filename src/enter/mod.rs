@@ -33,7 +33,6 @@ mod outline;
 mod plan;
 mod preflight;
 mod request;
-mod terminal;
 mod wording;
 
 pub use outline::{Outline, OutlineStep};
@@ -47,7 +46,7 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::termios::isatty;
 
 use crate::error::{Error, Result};
-use crate::exec::{Ending, Failure, Program, Refusal};
+use crate::exec::{Ending, Failure, Program, Refusal, terminal};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::sys::process;

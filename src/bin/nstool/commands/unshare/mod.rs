@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use nstool::create::idmap::MapSpec;
 use nstool::create::{Event, Facts, Plan, Propagation, apply};
-use nstool::exec::{Ending, Program};
+use nstool::exec::{Ending, Program, own_terminal};
 use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
@@ -177,6 +177,9 @@ pub(crate) struct Args {
     /// Forbid gaining privileges, for good
     #[arg(long, help_heading = "Process")]
     no_new_privs: bool,
+    /// Pass our terminal through; a program inside can then type into it
+    #[arg(long, help_heading = "Process")]
+    no_pty: bool,
     /// Start with an empty environment
     #[arg(long, help_heading = "Process")]
     clear_env: bool,
@@ -223,6 +226,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let program = Program::new(&request.command, &request::environment(args))?;
+    if !args.no_pty {
+        let theirs = [args.userns_block_fd, args.sync_fd, args.info_fd, args.json_status_fd];
+        let theirs: Vec<RawFd> = theirs.into_iter().flatten().collect();
+        if let Some(ending) = own_terminal(&theirs)? {
+            ending.mirror();
+        }
+    }
     let verbose = args.verbose;
     let mut observer = |event: Event<'_>| match event {
         Event::Ignored(pid, signal) => report::note(
