@@ -33,4 +33,4 @@ pub(crate) use program::split_variable;
 pub use report::{Failure, Refusal};
 pub use session::own_terminal;
 pub use supervise::Ending;
-pub(crate) use supervise::{Companion, NoCompanion, Supervisor, stop_ourselves};
+pub(crate) use supervise::{Companion, NoCompanion, Supervisor, is_watched, stop_ourselves};

@@ -66,12 +66,7 @@ fn split(mut outer: Outer, mut inner: Inner, theirs: &[RawFd]) -> io::Result<Opt
 }
 
 /// The process between; `None` in the job.
-fn between(
-    inner: Inner,
-    mut keeper: Keeper,
-    lifeline: &OwnedFd,
-    theirs: &[RawFd],
-) -> io::Result<Option<Ending>> {
+fn between(inner: Inner, mut keeper: Keeper, lifeline: &OwnedFd, theirs: &[RawFd]) -> io::Result<Option<Ending>> {
     inner.take_over()?;
     drop(inner);
     let supervisor = Supervisor::prepare()?;

@@ -194,7 +194,7 @@ pub(crate) fn stop_ourselves(signal: i32) {
 
 /// Tells whether our parent does job control for us: in another group nobody does (an orphaned one), the kernel ignores
 /// what the terminal would stop it by.
-fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     let Some(parent) = rustix::process::getppid() else { return false };
     let same = |session: rustix::io::Result<rustix::process::Pid>| session == rustix::process::getsid(None);
     same(rustix::process::getsid(Some(parent)))
@@ -204,7 +204,9 @@ fn is_watched() -> bool {
 fn pass_on(child: &Child, received: Received) {
     // What the terminal sends goes to the whole foreground group, and the child is in ours: it got its own. SIGCONT is
     // passed on however it came, since the shell may have continued us alone.
-    let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal);
+    // A hangup the kernel tells to the session's leader alone.
+    let alone = received.signal == libc::SIGHUP && rustix::process::getsid(None) == Ok(rustix::process::getpid());
+    let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal) && !alone;
     if by_terminal && same_group(child) {
         return;
     }

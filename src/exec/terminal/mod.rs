@@ -71,9 +71,9 @@ pub(crate) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
         outer.pass_size_on();
         Ok((outer, Inner { slave, standard, wishes: ask }))
     };
-    make().map(Some).map_err(|error| {
-        Error::system("cannot make a pseudo-terminal for the command", error).with_hint(WITHOUT)
-    })
+    make()
+        .map(Some)
+        .map_err(|error| Error::system("cannot make a pseudo-terminal for the command", error).with_hint(WITHOUT))
 }
 
 /// Tells whether what we print goes to another program, which then may be on the same terminal.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use nstool::create::idmap::MapSpec;
-use nstool::create::{Event, Facts, Plan, Propagation, apply};
+use nstool::create::{Event, Facts, Plan, Propagation, Stop, apply};
 use nstool::exec::{Ending, Program, own_terminal};
 use nstool::{Error, ErrorKind, Result, printable};
 
@@ -235,13 +235,6 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     let verbose = args.verbose;
     let mut observer = |event: Event<'_>| match event {
-        Event::Ignored(pid, signal) => report::note(
-            &format!(
-                "the command is PID 1 and has no handler for signal {signal}, so it ignores it (pid_namespaces(7)): \
-                     --init passes signals on; `kill -KILL {pid}` ends it now"
-            ),
-            terminal,
-        ),
         Event::Populated(path, count) => report::note(
             &format!(
                 "the control group {} stays as long as processes are in it (now {count})",
@@ -254,6 +247,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     };
     match apply(&request, &plan, program, &mut observer) {
         Ok(ending) => ending.mirror(),
+        Err(Stop { signal: Some(signal), .. }) => Ending::Signaled(signal).mirror(),
         Err(stop) => {
             report::error(&stop.error, terminal);
             Ok(ExitCode::from(stop.status))
