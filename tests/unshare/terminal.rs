@@ -180,7 +180,12 @@ fn a_signal_that_would_end_any_command_ends_one_that_is_pid_1() {
         (nstool, told)
     };
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1] {
-        let (mut nstool, _told) = start("echo ready; exec sleep 1000");
+        let mark = Mark::new();
+        let mut command = nstool();
+        mark.put_on(&mut command);
+        let mut nstool = command.args(["unshare", "-p", "--", "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
+        // A shell would have handlers still.
+        eventually(|| mark.named("sleep"));
         rustix::process::kill_process(rustix::process::Pid::from_child(&nstool), signal).unwrap();
         assert_eq!(nstool.wait().unwrap().signal(), Some(signal.as_raw()));
     }
