@@ -71,7 +71,6 @@ pub(super) fn run(
     parent.follow(request, &steps, created_by, observer)?;
     if let Some(failure) = reports.receive() {
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
-        outside::tell_ending(request, Ending::Exited(refusal.exit_status()));
         return Err(refused(&steps, &refusal, &program));
     }
     let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;

@@ -360,12 +360,3 @@ fn a_new_root_that_is_none_is_said_so() {
         assert!(stderr(&output).contains(cause), "{}", stderr(&output));
     }
 }
-
-#[test]
-fn the_status_of_a_command_that_cannot_run_is_told_too() {
-    need_root!();
-    let output = crate::common::run(&["unshare", "--json-status-fd", "1", "-p", "no-such-command"]);
-    assert_eq!(output.status.code(), Some(127));
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.ends_with("{ \"exit-code\": 127 }\n"), "{told}");
-}

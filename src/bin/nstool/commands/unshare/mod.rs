@@ -192,7 +192,7 @@ pub(crate) struct Args {
     /// Write the child's pid and namespaces to this descriptor, as JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     info_fd: Option<RawFd>,
-    /// Write the same, and the exit status at the end, to this descriptor, each as a line of JSON
+    /// Write the same, and the exit status of a command that ran, to this descriptor, each as a line of JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     json_status_fd: Option<RawFd>,
 
