@@ -27,8 +27,6 @@ pub enum Event<'a> {
     Reaped(Pid, Ending),
     /// The control group that was made for the command stays for as long as so many processes are in it.
     Populated(&'a Path, usize),
-    /// The command is PID 1, of this number as seen from here, and ignores this signal for want of a handler.
-    Ignored(Pid, i32),
 }
 
 /// Why the command did not run.
@@ -41,11 +39,13 @@ pub struct Stop {
     /// The step that failed, and the errno, for those who have words of their own; the errno is 0 where a helper program
     /// has said why.
     pub failed: Option<Box<(Action, i32)>>,
+    /// The signal to us that ended it all; then whoever called should end by it.
+    pub signal: Option<i32>,
 }
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self { error, status: 125, failed: None }
+        Self { error, status: 125, failed: None, signal: None }
     }
 }
 
@@ -87,7 +87,7 @@ fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Re
 pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
     let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
     let error = refusal.explain(program.name(), program.candidates());
-    Stop { error, status: refusal.exit_status(), failed: step }
+    Stop { status: refusal.exit_status(), failed: step, ..error.into() }
 }
 
 /// Words the failure of a step.

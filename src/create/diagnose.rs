@@ -94,6 +94,13 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             "`findmnt -o TARGET,PROPAGATION -T DIR` shows it",
         ),
         Action::Operate(operation) => operating(operation, errno, scene),
+        Action::OpenRoot { .. } if errno == libc::ENOENT => say("there is no such directory", "make it: `mkdir DIR`"),
+        Action::OpenRoot { .. } | Action::ChangeRoot { .. } if errno == libc::ENOTDIR => {
+            say("the new root is no directory", "name a directory")
+        }
+        Action::StartInit if errno == libc::EAGAIN => {
+            say("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it")
+        }
         Action::ChangeRoot { pivot: true } => match errno {
             libc::EINVAL if scene.initial_root => say(
                 "the root is the kernel's first one (an initramfs), which cannot be moved",

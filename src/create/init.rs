@@ -43,9 +43,9 @@ fn came_to_all(received: Received) -> bool {
 fn reap(command: Pid, speaker: &Speaker, tell_reaped: bool) {
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
         let pid = pid.as_raw_nonzero().get();
-        if status.stopped() {
+        if let Some(signal) = status.stopping_signal() {
             if pid == command {
-                speaker.say(Word::Stopped);
+                speaker.say(Word::Stopped(signal));
             }
             continue;
         }

@@ -185,29 +185,34 @@ impl Place {
 
     /// Makes the file or, if it was there before, opens it, locked against others of us that mean the same one.
     fn open_file(&mut self) -> rustix::io::Result<OwnedFd> {
-        if !self.existed {
-            let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL;
-            let file = self.open_name(flags)?;
-            self.made = Some(rustix::fs::fstat(&file)?);
-            return Ok(file);
-        }
-        let file = match self.open_name(OFlags::RDONLY | OFlags::NONBLOCK) {
-            Ok(file) => {
-                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY),
-                    // A filesystem may have no locks.
-                    _ => file,
-                }
+        let file = if self.existed {
+            match self.open_name(OFlags::RDONLY | OFlags::NONBLOCK) {
+                // A mount point need not be readable.
+                Err(Errno::ACCESS) => self.open_name(OFlags::PATH),
+                result => result,
             }
-            // A mount point need not be readable.
-            Err(Errno::ACCESS) => self.open_name(OFlags::PATH)?,
-            Err(error) => return Err(error),
-        };
-        // Since it was looked at, somebody may have bound a namespace there.
-        if rustix::fs::fstatfs(&file)?.f_type as u64 == NSFS_MAGIC {
+        } else {
+            self.open_name(OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL)
+        }?;
+        let opened = rustix::fs::fstat(&file)?;
+        // A filesystem may have no locks, and then this fails otherwise.
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            // Whoever has the lock took what we may have made for theirs, so it stays.
             return Err(Errno::BUSY);
         }
-        Ok(file)
+        if !self.existed {
+            self.made = Some(opened);
+        }
+        // Somebody may have bound a namespace there before it was opened, or between that and the lock; the latter the
+        // name alone tells.
+        let carries = rustix::fs::fstatfs(&file)?.f_type as u64 == NSFS_MAGIC;
+        match self.stat() {
+            Some(found) if !carries && is_same(&opened, &found) => Ok(file),
+            _ => {
+                self.made = None;
+                Err(Errno::BUSY)
+            }
+        }
     }
 
     fn open_name(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {

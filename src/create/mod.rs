@@ -13,6 +13,7 @@ mod child;
 mod diagnose;
 mod facts;
 mod filesystem;
+mod first;
 pub mod idmap;
 mod in_place;
 mod init;

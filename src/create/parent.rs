@@ -11,6 +11,7 @@ use rustix::process::{Signal, WaitOptions};
 use super::apply::{Event, Observer, Stop, failed, refused};
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::first::First;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
 use super::outside;
@@ -18,7 +19,9 @@ use super::plan::{Action, MapWriter, Place};
 use super::request::Request;
 use super::talk::{self, Listener, Word};
 use crate::error::{Error, ErrorKind};
-use crate::exec::{Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
+use crate::exec::{
+    Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report, stop_ourselves,
+};
 use crate::id::Pid;
 use crate::kind::{KindSet, NamespaceKind};
 use crate::proc::{self, Proc};
@@ -70,7 +73,7 @@ pub(super) fn run(
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
         return Err(refused(&steps, &refusal, &program));
     }
-    let first = kinds.contains(NamespaceKind::Pid) && !request.init;
+    let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
     if let (Some(group), Some(path)) = (&group, &request.cgroup)
@@ -304,11 +307,8 @@ impl Parent {
                     self.child_signalled = true;
                 }
                 if matches!(received.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
-                    return Err(Stop {
-                        error: Error::new(ErrorKind::System, "ended by a signal before the command ran"),
-                        status: 128 + received.signal as u8,
-                        failed: None,
-                    });
+                    let error = Error::new(ErrorKind::System, "ended by a signal before the command ran");
+                    return Err(Stop { signal: Some(received.signal), ..error.into() });
                 }
             }
             if self.child_signalled && self.child.has_ended() && !is_readable(fd.unwrap_or(self.listener.as_fd())) {
@@ -343,13 +343,16 @@ impl Parent {
         if self.child_signalled {
             let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGCHLD);
         }
-        let first = first.then(|| self.child.pid());
+        let first = first.then(|| First::new(self.child.pid()));
         let mut talk = InitTalk { listener: Some(&self.listener), ending: None, first, observer };
         let waited = supervisor.wait(&self.child, None, None, &mut talk);
         talk.hear_rest();
         let told = talk.ending;
+        let suffered = talk.first.and_then(|first| first.ended_by());
         match waited {
-            Ok(Ok(ending)) => Ok(told.unwrap_or(ending)),
+            Ok(Ok(ending)) => {
+                Ok(suffered.filter(|_| ending == Ending::Signaled(libc::SIGKILL)).or(told).unwrap_or(ending))
+            }
             Ok(Err(failure)) => {
                 Err(Error::system("cannot run the command", io::Error::from_raw_os_error(failure.errno)).into())
             }
@@ -370,8 +373,7 @@ struct InitTalk<'a> {
     listener: Option<&'a Listener>,
     /// How the command ended, which the init's own status cannot always say.
     ending: Option<Ending>,
-    /// The command, if it is PID 1 itself.
-    first: Option<Pid>,
+    first: Option<First>,
     observer: Observer<'a>,
 }
 
@@ -381,7 +383,7 @@ impl InitTalk<'_> {
             Some(Word::Reaped(pid, ending)) => (self.observer)(Event::Reaped(pid, ending)),
             Some(Word::Ended(ending)) => self.ending = Some(ending),
             // The init itself cannot stop; for the shell that started us, we do.
-            Some(Word::Stopped) => stop_ourselves(),
+            Some(Word::Stopped(signal)) => stop_ourselves(signal),
             Some(_) => {}
             None => self.listener = None,
         }
@@ -394,21 +396,9 @@ impl InitTalk<'_> {
     }
 }
 
-/// Tells whether a process has a handler for a signal; so does one that cannot be read.
-fn catches(pid: Pid, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
-    caught.is_none_or(|caught| caught & 1 << (signal - 1) != 0)
-}
-
 fn is_readable(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
-}
-
-fn stop_ourselves() {
-    let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
 }
 
 impl Companion for InitTalk<'_> {
@@ -423,14 +413,15 @@ impl Companion for InitTalk<'_> {
     }
 
     fn take(&mut self, signal: i32) -> bool {
-        // Passed on all the same; but whoever waits for it to end should know why it does not.
-        if let Some(pid) = self.first
-            && matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
-            && !catches(pid, signal)
-        {
-            (self.observer)(Event::Ignored(pid, signal));
-        }
-        false
+        self.first.as_mut().is_some_and(|first| first.suffer(signal))
+    }
+
+    fn stopped(&mut self, _child: Pid, signal: i32) -> bool {
+        let cause = self.first.as_mut().and_then(|first| first.stopped_for(signal));
+        cause.is_some_and(|cause| {
+            stop_ourselves(cause);
+            true
+        })
     }
 
     fn before_stop(&mut self) {}

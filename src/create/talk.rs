@@ -26,8 +26,8 @@ pub(super) enum Word {
     Launched,
     /// The init reaped an orphan.
     Reaped(Pid, Ending),
-    /// The command of the init stopped.
-    Stopped,
+    /// This signal stopped the command of the init.
+    Stopped(i32),
     /// The command of the init ended.
     Ended(Ending),
 }
@@ -95,7 +95,7 @@ fn encode(word: Word) -> [u8; RECORD] {
         Word::Made(pid) => (4, pid, 0),
         Word::Launched => (5, 0, 0),
         Word::Reaped(pid, how) => (6, pid, ending(how)),
-        Word::Stopped => (7, 0, 0),
+        Word::Stopped(signal) => (7, signal, 0),
         Word::Ended(how) => (8, 0, ending(how)),
     };
     let mut record = [0; RECORD];
@@ -119,7 +119,7 @@ fn decode(record: &[u8; RECORD]) -> Option<Word> {
         4 => Word::Made(first),
         5 => Word::Launched,
         6 => Word::Reaped(first, ending),
-        7 => Word::Stopped,
+        7 => Word::Stopped(first),
         8 => Word::Ended(ending),
         _ => return None,
     })
@@ -140,7 +140,7 @@ mod tests {
             Word::Launched,
             Word::Reaped(7, Ending::Exited(255)),
             Word::Reaped(7, Ending::Signaled(9)),
-            Word::Stopped,
+            Word::Stopped(libc::SIGTTIN),
             Word::Ended(Ending::Exited(0)),
         ] {
             speaker.say(word);

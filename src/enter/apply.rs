@@ -20,8 +20,8 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::gather::Pinned;
 use super::kernel::{Linux, perform};
 use super::plan::Step;
-use super::terminal::{Inner, Keeper, Outer};
 use crate::exec::report::{self, Reader, Writer};
+use crate::exec::terminal::{self, Inner, Keeper, Outer};
 use crate::exec::{
     Child, Companion, Ending, Failure, Gate, Guardian, NoCompanion, Program, Supervisor, become_program,
     die_with_parent, gate,
@@ -236,10 +236,10 @@ impl Work<'_> {
     /// What the child does; it allocates nothing.
     fn child(&mut self, place: usize, supervisor: &Supervisor, gate: &Gate, report: &Writer, job: Option<Job>) -> ! {
         if let Some(job) = job {
-            super::terminal::lead_job(job == Job::Foreground);
+            terminal::lead_job(job == Job::Foreground);
         } else if self.background {
             let _ = rustix::process::setsid();
-            super::terminal::replace_by(self.null.as_ref());
+            terminal::replace_by(self.null.as_ref());
         } else if let Some(terminal) = &self.terminal {
             process::detach_from(terminal.as_fd());
         }

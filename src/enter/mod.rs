@@ -37,7 +37,6 @@ mod plan;
 mod preflight;
 mod remarks;
 mod request;
-mod terminal;
 mod wording;
 
 pub use memory::OutOfMemory;
@@ -52,7 +51,7 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::termios::isatty;
 
 use crate::error::{Error, Result};
-use crate::exec::{Ending, Failure, Program, Refusal};
+use crate::exec::{Ending, Failure, Program, Refusal, terminal};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
 use crate::sys::process;

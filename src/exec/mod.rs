@@ -6,6 +6,8 @@
 //! - `report`: the child tells over a close-on-exec pipe which numbered step failed with which errno; an end of file
 //!   says that the program runs. The parent, which may allocate, words it.
 //! - `Supervisor`: the parent. It forwards signals, mirrors stop and continue, reaps, and knows how the child ended.
+//! - `terminal`: a pseudo-terminal for the command, which shall not type into ours; [`own_terminal`] is the whole of it
+//!   for a process that goes on inside as if nothing were between.
 //! - `Guardian`: sees to it that the child does not outlive us, even if we are killed by SIGKILL.
 //!
 //! In the order of use: `Supervisor::prepare`, `Guardian::prepare`, `report::pipe`, `gate`, `Child::fork`. Then in the
@@ -19,7 +21,9 @@ mod diagnose;
 mod guardian;
 mod program;
 pub(crate) mod report;
+mod session;
 mod supervise;
+pub(crate) mod terminal;
 
 pub(crate) use child::{Child, be_told_of_parents_death, become_program, die_with_parent};
 pub(crate) use diagnose::lacking;
@@ -27,5 +31,6 @@ pub(crate) use guardian::{Gate, Gatekeeper, Guardian, gate};
 pub use program::Program;
 pub(crate) use program::split_variable;
 pub use report::{Failure, Refusal};
+pub use session::own_terminal;
 pub use supervise::Ending;
-pub(crate) use supervise::{Companion, NoCompanion, Supervisor};
+pub(crate) use supervise::{Companion, NoCompanion, Supervisor, is_watched, stop_ourselves};

@@ -164,9 +164,11 @@ impl Supervisor {
             if let Some(ending) = ending_of(status) {
                 return Ok(Some(ending));
             }
-            if status.stopping_signal().is_some_and(|signal| !companion.stopped(child.pid(), signal)) {
+            if let Some(signal) = status.stopping_signal()
+                && !companion.stopped(child.pid(), signal)
+            {
                 companion.before_stop();
-                stop_ourselves();
+                stop_ourselves(signal);
                 // SIGCONT woke us up; it also waits in the descriptor, from where it is passed on.
                 companion.after_stop();
             }
@@ -180,16 +182,31 @@ fn ending_of(status: WaitStatus) -> Option<Ending> {
     exited.or_else(|| status.terminating_signal().map(Ending::Signaled))
 }
 
-/// Stops us until somebody sends SIGCONT. SIGSTOP, for it works whoever leads the terminal.
-fn stop_ourselves() {
+/// Stops us until somebody sends SIGCONT, as `signal` stopped the child. Whoever watches may give the terminal to a job
+/// that wants to read or write, so those two say why. SIGSTOP else, for it works whoever leads the terminal.
+pub(crate) fn stop_ourselves(signal: i32) {
+    if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && is_watched() {
+        return process::let_through(signal);
+    }
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let _ = process::kill(own, libc::SIGSTOP);
+}
+
+/// Tells whether our parent does job control for us: in another group nobody does (an orphaned one), the kernel ignores
+/// what the terminal would stop it by.
+pub(crate) fn is_watched() -> bool {
+    let Some(parent) = rustix::process::getppid() else { return false };
+    let same = |session: rustix::io::Result<rustix::process::Pid>| session == rustix::process::getsid(None);
+    same(rustix::process::getsid(Some(parent)))
+        && rustix::process::getpgid(Some(parent)) != Ok(rustix::process::getpgrp())
 }
 
 fn pass_on(child: &Child, received: Received) {
     // What the terminal sends goes to the whole foreground group, and the child is in ours: it got its own. SIGCONT is
     // passed on however it came, since the shell may have continued us alone.
-    let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal);
+    // A hangup the kernel tells to the session's leader alone.
+    let alone = received.signal == libc::SIGHUP && rustix::process::getsid(None) == Ok(rustix::process::getpid());
+    let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal) && !alone;
     if by_terminal && same_group(child) {
         return;
     }

@@ -1,6 +1,7 @@
 //! What the tests share: running nstool, skipping loudly, and processes that end with the test.
 
 pub mod handle;
+pub mod terminal;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;

@@ -1,85 +1,21 @@
 //! The pseudo-terminal between, driven through one of the tests' own.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
-
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::ptsname;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
 
 use super::{child_of, lives, sleeper_in_pid_namespace};
 use crate::common::eventually;
+use crate::common::terminal::{PUSH, Session, is_stopped};
 use crate::{need, need_root};
 
-/// A program on a terminal of its own, as its session's leader.
-struct Session {
-    child: Child,
-    master: File,
-    slave: OwnedFd,
-    seen: String,
+fn enter(target: &str, options: &[&str], script: &str) -> Session {
+    let words = [&[env!("CARGO_BIN_EXE_nstool"), "enter", target], options, &["--", "sh", "-c", script]];
+    Session::start(&words.concat())
 }
 
-impl Session {
-    fn start(words: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let slave = rustix::fs::open(ptsname(&master, Vec::new()).unwrap(), flags, Mode::empty()).unwrap();
-        let size = Winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&master, size).unwrap();
-        let end = || slave.try_clone().unwrap();
-        let mut command = Command::new("setsid");
-        command.arg("-c").args(words).stdin(end()).stdout(end()).stderr(end()).env("TERM", "vt100");
-        let child = command.spawn().unwrap();
-        Self { child, master: master.into(), slave, seen: String::new() }
-    }
-
-    fn enter(target: &str, options: &[&str], script: &str) -> Self {
-        let words = [&[env!("CARGO_BIN_EXE_nstool"), "enter", target], options, &["--", "sh", "-c", script]];
-        Self::start(&words.concat())
-    }
-
-    fn type_in(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Reads what is printed until `text` has come.
-    #[track_caller]
-    fn wait_for(&mut self, text: &str) {
-        while !self.seen.contains(text) {
-            let mut buffer = [0; 1024];
-            match self.master.read(&mut buffer) {
-                Ok(count) if count > 0 => self.seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
-                _ => panic!("{text:?} never came:\n{}", self.seen),
-            }
-        }
-    }
-
-    fn is_raw(&self) -> bool {
-        !tcgetattr(&self.slave).unwrap().local_modes.contains(LocalModes::ICANON)
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn is_stopped(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") T ")
+/// What is waiting to be read in the outer terminal after the command ended.
+fn left_to_read(session: &Session) -> i32 {
+    i32::try_from(rustix::io::ioctl_fionread(&session.slave).unwrap()).unwrap()
 }
 
 #[test]
@@ -87,7 +23,7 @@ fn what_is_typed_arrives_what_is_printed_comes_back_and_the_terminal_is_put_righ
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session = Session::enter(&pid, &[], "stty size; read line; echo \"got $line\"; exit 3");
+    let mut session = enter(&pid, &[], "stty size; read line; echo \"got $line\"; exit 3");
     session.wait_for("33 99");
     assert!(session.is_raw());
     session.type_in("hello\r");
@@ -101,7 +37,7 @@ fn all_of_a_long_output_arrives_in_order() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session = Session::enter(&pid, &[], "seq 1 20000; echo the end");
+    let mut session = enter(&pid, &[], "seq 1 20000; echo the end");
     session.wait_for("the end");
     let numbers: Vec<u32> = session.seen.lines().filter_map(|line| line.trim().parse().ok()).collect();
     assert!(numbers.iter().copied().eq(1..=20000), "{} lines", numbers.len());
@@ -112,8 +48,7 @@ fn control_c_interrupts_the_command_and_not_us() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session =
-        Session::enter(&pid, &[], "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.05; done");
+    let mut session = enter(&pid, &[], "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.05; done");
     session.wait_for("ready");
     session.type_in("\x03");
     session.wait_for("caught");
@@ -125,8 +60,7 @@ fn control_z_stops_the_command_and_us_and_both_go_on() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session =
-        Session::enter(&pid, &[], "echo ready; sleep 0.2 & wait; echo going; read line; echo on $line; exit 6");
+    let mut session = enter(&pid, &[], "echo ready; sleep 0.2 & wait; echo going; read line; echo on $line; exit 6");
     session.wait_for("ready");
     session.type_in("\x1a");
     let nstool = session.pid();
@@ -147,8 +81,7 @@ fn a_change_of_size_is_followed() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session =
-        Session::enter(&pid, &[], "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done");
+    let mut session = enter(&pid, &[], "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done");
     session.wait_for("ready");
     let size = Winsize { ws_row: 44, ws_col: 111, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&session.master, size).unwrap();
@@ -161,8 +94,7 @@ fn a_signal_to_us_reaches_the_command_and_the_terminal_is_put_right() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session =
-        Session::enter(&pid, &[], "trap 'echo asked; exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut session = enter(&pid, &[], "trap 'echo asked; exit 9' TERM; echo ready; while :; do sleep 0.05; done");
     session.wait_for("ready");
     session.signal(rustix::process::Signal::TERM);
     session.wait_for("asked");
@@ -175,7 +107,7 @@ fn killing_us_kills_the_command_and_puts_the_terminal_right() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session = Session::enter(&pid, &[], "trap '' HUP; echo ready; exec sleep 1000");
+    let mut session = enter(&pid, &[], "trap '' HUP; echo ready; exec sleep 1000");
     session.wait_for("ready");
     let monitor = child_of(session.pid());
     let command = child_of(monitor);
@@ -183,20 +115,6 @@ fn killing_us_kills_the_command_and_puts_the_terminal_right() {
     session.child.wait().unwrap();
     eventually(|| (!lives(monitor) && !lives(command)).then_some(()));
     assert!(!session.is_raw());
-}
-
-/// Types into the terminal on descriptor 0, as a hostile program does, and prints whether it could.
-const PUSH: &str = "python3 -c \"
-import fcntl, termios
-try:
-    for byte in b'touch /pwned': fcntl.ioctl(0, termios.TIOCSTI, bytes([byte]))
-    print('pushed')
-except OSError as error: print('refused', error)
-\"; echo done";
-
-/// What is waiting to be read in the outer terminal after the command ended.
-fn left_to_read(session: &Session) -> i32 {
-    i32::try_from(rustix::io::ioctl_fionread(&session.slave).unwrap()).unwrap()
 }
 
 #[test]
@@ -218,7 +136,7 @@ fn a_program_inside_cannot_type_into_our_terminal() {
     session.wait_for("done");
     assert!(session.seen.contains("pushed") && left_to_read(&session) > 0, "{}", session.seen);
     drop(session);
-    let mut session = Session::enter(&pid, &[], PUSH);
+    let mut session = enter(&pid, &[], PUSH);
     session.wait_for("done");
     session.child.wait().unwrap();
     raw_first(&session);
@@ -268,7 +186,7 @@ fn the_terminal_is_put_right_when_the_command_is_killed() {
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
     // By itself, and by whoever kills the child between.
     for monitor in [false, true] {
-        let mut session = Session::enter(&pid, &[], "echo ready; exec sleep 1000");
+        let mut session = enter(&pid, &[], "echo ready; exec sleep 1000");
         session.wait_for("ready");
         eventually(|| session.is_raw().then_some(()));
         let between = child_of(session.pid());
@@ -289,7 +207,7 @@ fn killing_all_of_us_kills_a_command_that_changed_its_credentials() {
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
     let script = "trap '' HUP; exec setpriv --reuid 65534 --clear-groups sh -c 'echo ready; exec sleep 1000'";
     for options in [&[][..], &["-F"]] {
-        let mut session = Session::enter(&pid, options, script);
+        let mut session = enter(&pid, options, script);
         session.wait_for("ready");
         let between = child_of(session.pid());
         let command = if options.is_empty() { child_of(between) } else { between };
@@ -307,7 +225,7 @@ fn no_pty_passes_the_terminal_through() {
     need_root!();
     need!("setsid");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session = Session::enter(&pid, &["--no-pty"], "tty; exit 4");
+    let mut session = enter(&pid, &["--no-pty"], "tty; exit 4");
     let name = ptsname(&session.master, Vec::new()).unwrap().into_string().unwrap();
     session.wait_for(&name);
     assert_eq!(session.child.wait().unwrap().code(), Some(4));

@@ -145,7 +145,7 @@ fn of_several_that_mean_the_same_file_one_gets_it() {
             command.args(["unshare", &format!("--uts={file}"), "true"]).stdin(Stdio::null()).stderr(Stdio::piped());
             command.spawn().unwrap()
         };
-        let all: Vec<_> = (0..4).map(start).collect();
+        let all: Vec<_> = (0..12).map(start).collect();
         let outputs: Vec<Output> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
         assert_eq!(outputs.iter().filter(|output| output.status.success()).count(), 1, "{outputs:?}");
         for output in outputs.iter().filter(|output| !output.status.success()) {

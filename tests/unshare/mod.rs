@@ -11,6 +11,7 @@ mod options;
 mod outward;
 mod refusals;
 mod stories;
+mod terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

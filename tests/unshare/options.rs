@@ -106,25 +106,6 @@ fn signals_are_passed_on() {
 }
 
 #[test]
-fn a_pid_1_that_ignores_a_signal_is_told() {
-    need_root!();
-    let mut command = nstool();
-    command.args(["unshare", "-p", "--", "sh", "-c", "echo ready; while :; do sleep 0.01; done"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
-    let mut told = String::new();
-    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    std::io::BufRead::read_line(&mut stderr, &mut told).unwrap();
-    let pid = told.split("kill -KILL ").nth(1).and_then(|rest| rest.split('`').next()).unwrap().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(libc::SIGKILL));
-}
-
-#[test]
 fn the_maps_are_as_asked() {
     need_root!();
     let maps = "tr -s ' ' < /proc/self/uid_map; tr -s ' ' < /proc/self/gid_map; cat /proc/self/setgroups";

@@ -335,3 +335,28 @@ fn what_an_ordinary_user_may_not_is_told_with_a_way() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn a_place_for_proc_that_is_not_there_is_no_place_to_make() {
+    need_root!();
+    let scratch = Scratch::new();
+    let place = scratch.text("typo");
+    let output = crate::common::run(&["unshare", "-pm", &format!("--mount-proc={place}"), "true"]);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(stderr(&output).contains("there is no such directory"), "{}", stderr(&output));
+    assert!(!Path::new(&place).exists());
+}
+
+#[test]
+fn a_new_root_that_is_none_is_said_so() {
+    need_root!();
+    for (option, root, cause) in [
+        ("--pivot-root", "/etc/passwd", "no directory"),
+        ("--root", "/etc/passwd", "no directory"),
+        ("--pivot-root", "/no/such/root", "there is no such directory"),
+    ] {
+        let output = crate::common::run(&["unshare", "-m", option, root, "true"]);
+        assert_eq!(output.status.code(), Some(125));
+        assert!(stderr(&output).contains(cause), "{}", stderr(&output));
+    }
+}

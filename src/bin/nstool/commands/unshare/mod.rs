@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use nstool::create::idmap::MapSpec;
-use nstool::create::{Event, Facts, Plan, Propagation, apply};
-use nstool::exec::{Ending, Program};
+use nstool::create::{Event, Facts, Plan, Propagation, Stop, apply};
+use nstool::exec::{Ending, Program, own_terminal};
 use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
@@ -177,6 +177,9 @@ pub(crate) struct Args {
     /// Forbid gaining privileges, for good
     #[arg(long, help_heading = "Process")]
     no_new_privs: bool,
+    /// Pass our terminal through; a program inside can then type into it
+    #[arg(long, help_heading = "Process")]
+    no_pty: bool,
     /// Start with an empty environment
     #[arg(long, help_heading = "Process")]
     clear_env: bool,
@@ -189,7 +192,7 @@ pub(crate) struct Args {
     /// Write the child's pid and namespaces to this descriptor, as JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     info_fd: Option<RawFd>,
-    /// Write the same, and the exit status at the end, to this descriptor, each as a line of JSON
+    /// Write the same, and the exit status of a command that ran, to this descriptor, each as a line of JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     json_status_fd: Option<RawFd>,
 
@@ -223,15 +226,15 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let program = Program::new(&request.command, &request::environment(args))?;
+    if !args.no_pty {
+        let theirs = [args.userns_block_fd, args.sync_fd, args.info_fd, args.json_status_fd];
+        let theirs: Vec<RawFd> = theirs.into_iter().flatten().collect();
+        if let Some(ending) = own_terminal(&theirs)? {
+            ending.mirror();
+        }
+    }
     let verbose = args.verbose;
     let mut observer = |event: Event<'_>| match event {
-        Event::Ignored(pid, signal) => report::note(
-            &format!(
-                "the command is PID 1 and has no handler for signal {signal}, so it ignores it (pid_namespaces(7)): \
-                     --init passes signals on; `kill -KILL {pid}` ends it now"
-            ),
-            terminal,
-        ),
         Event::Populated(path, count) => report::note(
             &format!(
                 "the control group {} stays as long as processes are in it (now {count})",
@@ -244,6 +247,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     };
     match apply(&request, &plan, program, &mut observer) {
         Ok(ending) => ending.mirror(),
+        Err(Stop { signal: Some(signal), .. }) => Ending::Signaled(signal).mirror(),
         Err(stop) => {
             report::error(&stop.error, terminal);
             Ok(ExitCode::from(stop.status))

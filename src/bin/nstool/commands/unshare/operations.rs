@@ -58,7 +58,7 @@ impl clap::FromArgMatches for Operations {
             for (index, value) in indices.zip(values) {
                 let operation = read(value.as_bytes()).map_err(|error| {
                     let hint = error.hint().map(|hint| format!(": {hint}")).unwrap_or_default();
-                    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}{hint}\n"))
+                    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}{hint}"))
                 })?;
                 found.push((index, operation));
             }

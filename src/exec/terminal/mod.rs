@@ -20,12 +20,15 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcgetpgrp, tcsetattr};
 
-pub(super) use self::keeper::Keeper;
-pub(super) use self::outer::Outer;
+pub(crate) use self::keeper::Keeper;
+pub(crate) use self::outer::Outer;
 use crate::error::{Error, Result};
 
+/// What to do where there is none.
+pub(crate) const WITHOUT: &str = "`--no-pty` passes the terminal through; a program inside can then type into it";
+
 /// The inner side, for the child.
-pub(super) struct Inner {
+pub(crate) struct Inner {
     slave: OwnedFd,
     standard: [bool; 3],
     /// To ask for the outer terminal.
@@ -34,7 +37,7 @@ pub(super) struct Inner {
 
 /// Opens a pseudo-terminal with the size and modes of ours; `None` if none of descriptors 0 to 2 is a terminal.
 /// `forks` tells that the command is the child of another one on the inner terminal.
-pub(super) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
+pub(crate) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
     let standard = [isatty(rustix::stdio::stdin()), isatty(rustix::stdio::stdout()), isatty(rustix::stdio::stderr())];
     let terminal = match standard {
         [true, ..] => rustix::stdio::stdin().try_clone_to_owned(),
@@ -68,10 +71,9 @@ pub(super) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
         outer.pass_size_on();
         Ok((outer, Inner { slave, standard, wishes: ask }))
     };
-    make().map(Some).map_err(|error| {
-        Error::system("cannot make a pseudo-terminal for the command", error)
-            .with_hint("`--no-pty` passes the terminal through; a program inside can then type into it")
-    })
+    make()
+        .map(Some)
+        .map_err(|error| Error::system("cannot make a pseudo-terminal for the command", error).with_hint(WITHOUT))
 }
 
 /// Tells whether what we print goes to another program, which then may be on the same terminal.
@@ -94,7 +96,7 @@ fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {
 
 impl Inner {
     /// Makes the inner terminal that of a new session, and of those of descriptors 0 to 2 that are terminals.
-    pub(super) fn take_over(&self) -> io::Result<()> {
+    pub(crate) fn take_over(&self) -> io::Result<()> {
         rustix::process::setsid()?;
         rustix::process::ioctl_tiocsctty(&self.slave)?;
         if self.standard[0] {
@@ -111,7 +113,7 @@ impl Inner {
 }
 
 /// Puts `null` in the place of each of descriptors 0 to 2 that is a terminal.
-pub(super) fn replace_by(null: Option<&OwnedFd>) {
+pub(crate) fn replace_by(null: Option<&OwnedFd>) {
     let Some(null) = null else { return };
     if isatty(rustix::stdio::stdin()) {
         let _ = rustix::stdio::dup2_stdin(null);
@@ -126,7 +128,7 @@ pub(super) fn replace_by(null: Option<&OwnedFd>) {
 
 /// Makes the command, which calls this, a job of its own in the foreground of its terminal: then it can be stopped,
 /// since its parent is in the same session and not in its group. In a pipeline it begins in the background.
-pub(super) fn lead_job(foreground: bool) {
+pub(crate) fn lead_job(foreground: bool) {
     let _ = rustix::process::setpgid(None, None);
     if foreground {
         put_in_foreground(rustix::process::getpgrp());

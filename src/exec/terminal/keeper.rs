@@ -11,7 +11,7 @@ use crate::id::Pid;
 use crate::sys::process;
 
 /// It puts the outer terminal right again if whoever should is gone, and asks for it when the command wants to read.
-pub(in crate::enter) struct Keeper {
+pub(crate) struct Keeper {
     terminal: Option<OwnedFd>,
     saved: Termios,
     wishes: Option<OwnedFd>,
@@ -25,7 +25,7 @@ impl Keeper {
     }
 
     /// Tells whether the command begins in the foreground of the inner terminal.
-    pub(in crate::enter) fn starts_in_foreground(&self) -> bool {
+    pub(crate) fn starts_in_foreground(&self) -> bool {
         self.wishes.is_none()
     }
 }

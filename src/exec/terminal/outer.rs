@@ -15,7 +15,7 @@ const ROOM: usize = 16 * 1024;
 const PIECE: usize = 1024;
 
 /// The outer side: the user's terminal and our end of the pseudo-terminal.
-pub(in crate::enter) struct Outer {
+pub(crate) struct Outer {
     master: OwnedFd,
     /// The user's terminal.
     terminal: OwnedFd,
@@ -61,14 +61,14 @@ impl Outer {
     }
 
     /// In the child: lets go of everything but what puts the outer terminal right again.
-    pub(in crate::enter) fn forsake(self, inner: &mut Inner) -> Keeper {
+    pub(crate) fn forsake(self, inner: &mut Inner) -> Keeper {
         // Dropping ourselves closes the master, and leaves the terminal as it is: it is not raw yet.
         let terminal = self.terminal.try_clone().ok().filter(|_| self.standard[0]);
         Keeper::new(terminal, self.saved.clone(), inner.wishes.take())
     }
 
     /// Begins: the outer terminal becomes raw, if it is ours to change.
-    pub(in crate::enter) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.follow_foreground();
     }
 
@@ -123,7 +123,7 @@ impl Outer {
     }
 
     /// Prints what is left after the command's end, and puts the terminal right.
-    pub(in crate::enter) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.drain();
         self.restore();
     }

@@ -1,0 +1,98 @@
+//! A session on a terminal of its own, for a process that runs on in it.
+//!
+//! Three processes come of one: the caller, who stays outside and looks after the user's terminal; a process between,
+//! which leads the session inside and does what a shell does for its job; and the job, which goes on where the caller
+//! was. Ctrl-Z, `fg` and the like so reach the job as from any shell, whatever it makes of itself.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use rustix::pipe::PipeFlags;
+
+use super::report::{self, Failure};
+use super::terminal::{self, Inner, Keeper, Outer, lead_job};
+use super::{Child, Ending, Guardian, Supervisor, die_with_parent, gate};
+use crate::error::{Error, Result};
+use crate::sys::create::close_inherited;
+use crate::sys::process;
+
+/// Keeps what runs from here on from typing into our terminal (TIOCSTI): if one of descriptors 0 to 2 is a terminal, the
+/// caller goes on as `None` in a process of its own, on a pseudo-terminal. In the process that called, this returns when
+/// that one has ended, and says how. If it is killed, so is the other. If none is a terminal, there is no other process,
+/// and the controlling terminal is given up, so that /dev/tty leads nowhere.
+///
+/// Only the process inside keeps the descriptors `theirs`, which somebody may wait to see closed. The caller must have
+/// one thread.
+///
+/// # Errors
+/// No pseudo-terminal, process or descriptor left.
+pub fn own_terminal(theirs: &[RawFd]) -> Result<Option<Ending>> {
+    let Some((outer, inner)) = terminal::open(true)? else {
+        if let Some(terminal) = process::controlling_terminal() {
+            process::detach_from(terminal.as_fd());
+        }
+        return Ok(None);
+    };
+    split(outer, inner, theirs)
+        .map_err(|error| Error::system("cannot run on a pseudo-terminal", error).with_hint(terminal::WITHOUT))
+}
+
+fn split(mut outer: Outer, mut inner: Inner, theirs: &[RawFd]) -> io::Result<Option<Ending>> {
+    let supervisor = Supervisor::prepare()?;
+    let (reader, writer) = report::pipe()?;
+    let (lifeline, life) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let Some(child) = Child::fork()? else {
+        drop((reader, life));
+        let keeper = outer.forsake(&mut inner);
+        supervisor.release();
+        return match between(inner, keeper, &lifeline, theirs) {
+            Ok(Some(ending)) => ending.mirror_now(),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                writer.send(&Failure { step: 0, errno, refusal: None });
+                process::exit_now(125)
+            }
+        };
+    };
+    drop((writer, lifeline, inner));
+    close(theirs);
+    outer.begin();
+    let outcome = supervisor.wait(&child, Some(reader), None, &mut outer);
+    outer.finish();
+    supervisor.release();
+    drop(life);
+    outcome?.map(Some).map_err(|failure| io::Error::from_raw_os_error(failure.errno))
+}
+
+/// The process between; `None` in the job.
+fn between(inner: Inner, mut keeper: Keeper, lifeline: &OwnedFd, theirs: &[RawFd]) -> io::Result<Option<Ending>> {
+    inner.take_over()?;
+    drop(inner);
+    let supervisor = Supervisor::prepare()?;
+    let guardian = Guardian::prepare()?;
+    let (gate, gatekeeper) = gate()?;
+    let Some(job) = Child::fork()? else {
+        drop(gatekeeper);
+        guardian.into_iter().for_each(Guardian::forsake);
+        lead_job(keeper.starts_in_foreground());
+        die_with_parent(&supervisor)?;
+        if !gate.pass() {
+            process::exit_now(125);
+        }
+        supervisor.release();
+        return Ok(None);
+    };
+    close(theirs);
+    if let Some(guardian) = &guardian {
+        guardian.guard(&job)?;
+    }
+    gatekeeper.open();
+    let outcome = supervisor.wait(&job, None, Some(lifeline), &mut keeper)?;
+    drop(guardian);
+    outcome.map(Some).map_err(|failure| io::Error::from_raw_os_error(failure.errno))
+}
+
+fn close(theirs: &[RawFd]) {
+    theirs.iter().filter(|fd| **fd > 2).for_each(|fd| close_inherited(*fd));
+}
