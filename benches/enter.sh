@@ -9,7 +9,9 @@ tools=$(mktemp -d)
 coproc target { unshare -muinpf --mount-proc --kill-child sh -c 'echo ready; read -r line'; }
 trap 'eval "exec ${target[1]}>&-"; wait "$target_PID" || true; rm -r "$tools"' EXIT
 read -r _ <&"${target[0]}"
-read -r pid < <(cat "/proc/$target_PID/task/$target_PID/children"; echo)
+# The last of the line of children: the shell inside, whose pid namespace is new too.
+pid=$target_PID
+while read -r child _ <"/proc/$pid/task/$pid/children" || [ -n "$child" ]; do pid=$child; done
 for kinds in "-m -n -u -i" "-n" "-m -n -u -i -p"; do
     beside "$kinds" "enter $pid $kinds -- /bin/true" "nsenter -t $pid $kinds -- /bin/true"
 done

@@ -21,8 +21,8 @@ use crate::render::{Terminal, report};
 
 /// Create namespaces, set them up, and run a command in them.
 ///
-/// Nothing that is mounted inside shows outside, the command starts only when all is ready, and nothing is left behind
-/// when something fails or is killed.
+/// Nothing that is mounted inside shows outside, the command starts only when all is ready, and no process, mount, control
+/// group or file of a kept namespace is left behind when something fails or is killed. Directories made to mount on stay.
 ///
 /// Exit status: the command's own; 128+N if signal N ended it; 127 not found, 126 cannot be executed, 125 failure of
 /// nstool's own, 2 bad usage.
