@@ -273,10 +273,16 @@ pub(super) const VERBS: &[(&str, Words)] = &[
             ),
             section(
                 "NOTES",
-                &[(
-                    "",
-                    "Creating a user namespace needs no privilege where the system allows it; every other kind needs CAP_SYS_ADMIN, which a user namespace created in the same call gives. Maps of more ids than one's own are written by newuidmap(1) and newgidmap(1).",
-                )],
+                &[
+                    (
+                        "",
+                        "Creating a user namespace needs no privilege where the system allows it; every other kind needs CAP_SYS_ADMIN, which a user namespace created in the same call gives. Maps of more ids than one's own are written by newuidmap(1) and newgidmap(1).",
+                    ),
+                    (
+                        "",
+                        "On a terminal the command gets one of its own, so that it cannot type into ours, and the process a shell knows as $! stays outside the new namespaces: --info-fd and -v tell the process inside, and --no-pty passes the terminal through. Directories that are made to mount on stay.",
+                    ),
+                ],
             ),
             section(
                 "SEE ALSO",
