@@ -27,7 +27,7 @@ use crate::exec::{
     die_with_parent, gate,
 };
 use crate::id::Pid;
-use crate::sys::process;
+use crate::sys::{job, process};
 
 /// What became of the command.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Work<'_> {
         match self.fork_place() {
             None => {
                 if let Some(terminal) = &self.terminal {
-                    process::detach_from(terminal.as_fd());
+                    job::detach_from(terminal.as_fd());
                 }
                 let failed = self.take(self.early(), self.steps.len()).err();
                 Ok(Applied::Failed(failed.unwrap_or_else(|| self.execute(None))))
@@ -241,7 +241,7 @@ impl Work<'_> {
             let _ = rustix::process::setsid();
             terminal::replace_by(self.null.as_ref());
         } else if let Some(terminal) = &self.terminal {
-            process::detach_from(terminal.as_fd());
+            job::detach_from(terminal.as_fd());
         }
         let result = self.take(place + 1, self.steps.len());
         let last = self.steps.len().saturating_sub(1) as u32;

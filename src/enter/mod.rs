@@ -54,7 +54,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Ending, Failure, Program, Refusal, terminal};
 use crate::id::Pid;
 use crate::kind::NamespaceKind;
-use crate::sys::process;
+use crate::sys::job;
 use apply::{Applied, Work};
 use facts::{Facts, Presence, Way};
 use gather::Pinned;
@@ -193,7 +193,7 @@ impl Enter {
             keep: std::mem::take(&mut self.keep),
             background: self.request.background,
             guarded: !self.request.literal,
-            terminal: if self.request.no_pty || self.pty { None } else { process::controlling_terminal() },
+            terminal: if self.request.no_pty || self.pty { None } else { job::controlling_terminal() },
             null: null(&self.request)?,
             program: self.program,
         };

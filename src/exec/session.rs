@@ -14,7 +14,7 @@ use super::terminal::{self, Inner, Keeper, Outer, lead_job};
 use super::{Child, Ending, Guardian, Supervisor, die_with_parent, gate};
 use crate::error::{Error, Result};
 use crate::sys::create::close_inherited;
-use crate::sys::process;
+use crate::sys::{job, process};
 
 /// Keeps what runs from here on from typing into our terminal (TIOCSTI): if one of descriptors 0 to 2 is a terminal, the
 /// caller goes on as `None` in a process of its own, on a pseudo-terminal. In the process that called, this returns when
@@ -28,8 +28,8 @@ use crate::sys::process;
 /// No pseudo-terminal, process or descriptor left.
 pub fn own_terminal(theirs: &[RawFd]) -> Result<Option<Ending>> {
     let Some((outer, inner)) = terminal::open(true)? else {
-        if let Some(terminal) = process::controlling_terminal() {
-            process::detach_from(terminal.as_fd());
+        if let Some(terminal) = job::controlling_terminal() {
+            job::detach_from(terminal.as_fd());
         }
         return Ok(None);
     };

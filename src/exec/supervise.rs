@@ -9,6 +9,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 use super::child::Child;
 use super::report::{Failure, Reader};
 use crate::id::Pid;
+use crate::sys::job::{self, JobId};
 use crate::sys::pidfd;
 use crate::sys::process::{self, Received, SignalSet};
 
@@ -196,16 +197,16 @@ pub(crate) fn stop_ourselves(signal: i32) {
 /// what the terminal would stop it by.
 pub(crate) fn is_watched() -> bool {
     let Some(parent) = rustix::process::getppid() else { return false };
-    let same = |session: rustix::io::Result<rustix::process::Pid>| session == rustix::process::getsid(None);
-    same(rustix::process::getsid(Some(parent)))
-        && rustix::process::getpgid(Some(parent)) != Ok(rustix::process::getpgrp())
+    let parent = parent.as_raw_nonzero().get();
+    let is_ours = |id: fn(Pid) -> io::Result<JobId>| matches!((id(parent), id(0)), (Ok(its), Ok(own)) if its == own);
+    is_ours(job::session_of) && !is_ours(job::group_of)
 }
 
 fn pass_on(child: &Child, received: Received) {
     // What the terminal sends goes to the whole foreground group, and the child is in ours: it got its own. SIGCONT is
     // passed on however it came, since the shell may have continued us alone.
     // A hangup the kernel tells to the session's leader alone.
-    let alone = received.signal == libc::SIGHUP && rustix::process::getsid(None) == Ok(rustix::process::getpid());
+    let alone = received.signal == libc::SIGHUP && job::leads_session();
     let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal) && !alone;
     if by_terminal && same_group(child) {
         return;
@@ -225,13 +226,11 @@ fn is_from_terminal(signal: i32) -> bool {
 }
 
 fn same_group(child: &Child) -> bool {
-    let group = rustix::process::getpgid(rustix::process::Pid::from_raw(child.pid()));
-    group == Ok(rustix::process::getpgrp())
+    matches!((job::group_of(child.pid()), job::group_of(0)), (Ok(its), Ok(own)) if its == own)
 }
 
 fn leads_group(child: &Child) -> bool {
-    let pid = rustix::process::Pid::from_raw(child.pid());
-    rustix::process::getpgid(pid).ok() == pid
+    job::group_of(child.pid()).is_ok_and(|group| group == child.pid())
 }
 
 impl Ending {

@@ -7,6 +7,7 @@
 pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod handle;
+pub(crate) mod job;
 pub(crate) mod kcmp;
 pub(crate) mod loop_device;
 pub(crate) mod mounts;

@@ -265,22 +265,6 @@ pub(crate) fn default_action(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-/// Opens our controlling terminal, if there is one.
-pub(crate) fn controlling_terminal() -> Option<OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()
-}
-
-/// Gives up the controlling terminal: what runs from here on cannot reach it through /dev/tty. For a session's leader
-/// it would mean a hangup for the whole session, so that keeps it.
-pub(crate) fn detach_from(terminal: BorrowedFd<'_>) {
-    let own = rustix::process::getpid();
-    if rustix::process::getsid(None) != Ok(own) {
-        // SAFETY: the request takes no argument.
-        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _, 0) };
-    }
-}
-
 /// Strings for execve(2), ending with the null pointer, put together before a fork.
 #[derive(Debug)]
 struct StringArray {

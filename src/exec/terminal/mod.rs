@@ -13,16 +13,17 @@ mod keeper;
 mod outer;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcsetattr};
 
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::outer::Outer;
 use crate::error::{Error, Result};
+use crate::sys::job::{self, Ground};
 
 /// What to do where there is none.
 pub(crate) const WITHOUT: &str = "`--no-pty` passes the terminal through; a program inside can then type into it";
@@ -59,7 +60,7 @@ pub(crate) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
         }
         tcsetattr(&slave, OptionalActions::Now, &modes)?;
         rustix::io::ioctl_fionbio(&master, true)?;
-        let foreign_modes = tcgetpgrp(&terminal) != Ok(rustix::process::getpgrp());
+        let foreign_modes = job::ground(terminal.as_fd()) != Ground::Foreground;
         let (asked, ask) = if forks && standard[0] && (foreign_modes || is_in_pipeline()) {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let (asked, ask) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -131,7 +132,8 @@ pub(crate) fn replace_by(null: Option<&OwnedFd>) {
 pub(crate) fn lead_job(foreground: bool) {
     let _ = rustix::process::setpgid(None, None);
     if foreground {
-        put_in_foreground(rustix::process::getpgrp());
+        // Which the group is called after.
+        put_in_foreground(rustix::process::getpid());
     }
 }
 

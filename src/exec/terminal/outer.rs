@@ -1,12 +1,13 @@
 //! The outer side: it looks after the user's terminal.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{Heard, Inner, Keeper, heard, say};
 use crate::exec::Companion;
+use crate::sys::job::{self, Ground};
 use crate::sys::process;
 
 /// Room for what is on its way.
@@ -74,8 +75,7 @@ impl Outer {
 
     /// Sets raw mode if we are in the foreground of the terminal. In the background it belongs to another job.
     fn follow_foreground(&mut self) {
-        if self.raw || !self.wanted || !self.standard[0] || tcgetpgrp(&self.terminal) != Ok(rustix::process::getpgrp())
-        {
+        if self.raw || !self.wanted || !self.standard[0] || self.ground() != Ground::Foreground {
             return;
         }
         // What another job left behind is what we restore.
@@ -102,11 +102,15 @@ impl Outer {
         self.follow_foreground();
         if self.raw {
             self.wishes.take().iter().for_each(say);
-        } else if tcgetpgrp(&self.terminal).is_ok() {
+        } else if self.ground() == Ground::Background {
             // The kernel stops the whole job of whoever reads, and we catch what it sends.
             let _ = process::kill(0, libc::SIGTTIN);
             let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGSTOP);
         }
+    }
+
+    fn ground(&self) -> Ground {
+        job::ground(self.terminal.as_fd())
     }
 
     fn restore(&mut self) {
