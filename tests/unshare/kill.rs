@@ -57,7 +57,9 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
         kill(victim);
         if victim != child.id() as i32 {
             // A guardian may go without harm, and the command runs on: then nstool is killed after all. Not at once, for
-            // of two that die in the same moment one cannot take back what the other left (see the keeper).
+            // of two that die in the same moment one cannot take back what the other left (see the keeper), and what is
+            // killed is there until the kernel gets to it.
+            eventually(|| mark.carriers().iter().all(|(pid, _)| *pid != victim).then_some(()));
             eventually(|| {
                 let ended = child.try_wait().unwrap().is_some();
                 (ended || mark.carriers().iter().any(|(_, line)| line == "sleep 1000 ")).then_some(())
@@ -69,7 +71,7 @@ fn sigkill_at_500_random_moments_leaves_nothing() {
         assert!(child.wait().unwrap().signal().is_some() || victim != child.id() as i32);
         mark.assert_nobody_carries();
         if let Some(group) = group {
-            assert!(!Path::new(&group).exists(), "{group} is left");
+            assert!(!Path::new(&group).exists(), "{group} is left: {victim} of {family:?} was killed");
         }
         // What is there was made whole: a namespace, bound; nothing in between.
         let whole = Path::new(&kept).exists();

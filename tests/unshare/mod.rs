@@ -8,6 +8,7 @@ mod keeping;
 mod kill;
 mod old_kernels;
 mod options;
+mod outside;
 mod outward;
 mod refusals;
 mod stories;
