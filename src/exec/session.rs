@@ -14,6 +14,7 @@ use super::terminal::{self, Inner, Keeper, Outer, lead_job};
 use super::{Child, Ending, Guardian, Supervisor, die_with_parent, gate};
 use crate::error::{Error, Result};
 use crate::sys::create::close_inherited;
+use crate::sys::guard::Memory;
 use crate::sys::{job, process};
 
 /// Keeps what runs from here on from typing into our terminal (TIOCSTI): if one of descriptors 0 to 2 is a terminal, the
@@ -70,7 +71,7 @@ fn between(inner: Inner, mut keeper: Keeper, lifeline: &OwnedFd, theirs: &[RawFd
     inner.take_over()?;
     drop(inner);
     let supervisor = Supervisor::prepare()?;
-    let guardian = Guardian::prepare()?;
+    let guardian = Guardian::prepare(Memory::Shared)?;
     let (gate, gatekeeper) = gate()?;
     let Some(job) = Child::fork()? else {
         drop(gatekeeper);

@@ -77,6 +77,12 @@ pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<Borro
     }
 }
 
+/// Tells whether the kernel has close_range(2).
+pub(crate) fn has_close_range() -> bool {
+    // Nothing is open where this looks.
+    CLOSE_RANGE.present().unwrap_or_else(|| close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::Now))
+}
+
 /// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
 
@@ -122,8 +128,8 @@ fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_
 /// Closes descriptors 0 to 2: for a helper process that must hold nobody's pipe open.
 pub(crate) fn close_standard() {
     for fd in 0..3 {
-        // SAFETY: the helper uses none of them.
-        unsafe { libc::close(fd) };
+        // SAFETY: the helper uses none of them. rustix's passes over errors and leaves errno alone, which may be shared.
+        unsafe { rustix::io::close(fd) };
     }
 }
 
@@ -257,6 +263,13 @@ pub(crate) fn next_signal(descriptor: BorrowedFd<'_>) -> Option<Received> {
     // SAFETY: the kernel filled the whole structure, of which any bit pattern is valid.
     let info: libc::signalfd_siginfo = unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) };
     Some(Received { signal: info.ssi_signo as i32, code: info.ssi_code, value: info.ssi_ptr as usize })
+}
+
+/// Ignores a signal.
+#[cfg(feature = "cli")]
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN installs no handler of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// Gives a signal its default effect.
