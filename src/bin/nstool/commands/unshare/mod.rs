@@ -4,11 +4,11 @@ mod operations;
 mod request;
 pub(crate) mod values;
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use nstool::create::idmap::MapSpec;
 use nstool::create::{Event, Facts, Plan, Propagation, Stop, apply};

@@ -18,8 +18,8 @@
 
 mod options;
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use nstool::create::{Action, Facts, MapWriter, Plan, Stop, apply};
 use nstool::{NamespaceKind, printable};
