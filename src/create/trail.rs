@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::{Gid, Uid};
+use rustix::thread::CapabilitySets;
 
 use super::place::is_same;
 use crate::sys::process::SignalSet;
@@ -139,17 +140,21 @@ fn uncover(directory: &OwnedFd, name: &CStr) -> Result<()> {
 
 /// Becomes who we were, with all capabilities that are left.
 fn become_again(uid: Uid, gid: Gid) {
-    let raise = || {
-        if let Ok(sets) = rustix::thread::capabilities(None) {
-            let _ = rustix::thread::set_capabilities(
-                None,
-                rustix::thread::CapabilitySets { effective: sets.permitted, ..sets },
-            );
-        }
-    };
     raise();
-    let _ = rustix::thread::set_thread_res_gid(gid, gid, gid);
-    let _ = rustix::thread::set_thread_res_uid(uid, uid, uid);
-    // A change of ids lowers the effective ones again.
-    raise();
+    // An id without a meaning in our user namespace reads as another one, which is not to be taken on for it.
+    if rustix::process::getegid() != gid {
+        let _ = rustix::thread::set_thread_res_gid(gid, gid, gid);
+    }
+    if rustix::process::geteuid() != uid {
+        let _ = rustix::thread::set_thread_res_uid(uid, uid, uid);
+        // Which lowers them again.
+        raise();
+    }
+}
+
+/// Makes effective what is permitted.
+fn raise() {
+    if let Ok(sets) = rustix::thread::capabilities(None) {
+        let _ = rustix::thread::set_capabilities(None, CapabilitySets { effective: sets.permitted, ..sets });
+    }
 }

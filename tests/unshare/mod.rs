@@ -12,6 +12,7 @@ mod outward;
 mod refusals;
 mod stories;
 mod terminal;
+mod traces;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
