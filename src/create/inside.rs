@@ -247,8 +247,8 @@ fn keep(capabilities: Option<Capabilities>) -> io::Result<()> {
         ),
         None => (held, held),
     };
-    // Ambient ones must be inheritable; nothing else is, for a program with file capabilities would gain it. The exec
-    // takes no notice of what is permitted (capabilities(7)), and without one it is needed to take back what was made.
+    // Ambient ones must be inheritable; nothing else is, for a program with file capabilities would gain it. What
+    // else is permitted ends with the exec (capabilities(7)); if there is none, it helps to take back what was made.
     let sets = CapabilitySets { effective, permitted: held, inheritable: ambient };
     rustix::thread::set_capabilities(None, sets)?;
     for number in 0..64 {
