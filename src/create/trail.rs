@@ -3,8 +3,9 @@
 //!
 //! Places are made on whatever filesystem the new root lies on, which may be the user's disk: unlike mounts, they do not
 //! go with the namespaces. Each is noted with its directory, opened, its name, and its inode. So nothing that was there
-//! before is removed, nor what somebody else has put in a place of ours; and a directory that holds something by now
-//! stays, for the kernel removes none.
+//! before is removed, nor what somebody else has put in a place of ours; and what holds something by now stays. Only what
+//! somebody else has mounted there outside goes with the place, as it does whenever a process of another mount namespace
+//! removes a mount point (mount_namespaces(7)).
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -110,10 +111,14 @@ impl Note {
         let name = CStr::from_bytes_until_nul(&self.name).unwrap_or_default();
         loop {
             let found = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            if found.is_ok_and(|found| is_same(&found, &self.status))
-                && remove(directory, name, self.made) != Err(Errno::BUSY)
+            if let Ok(found) = found
+                && is_same(&found, &self.status)
             {
-                return;
+                // Of a directory the kernel knows.
+                let holds_something = self.made == Made::File && found.st_size > 0;
+                if holds_something || remove(directory, name, self.made) != Err(Errno::BUSY) {
+                    return;
+                }
             }
             // Else something is mounted there, of which we see the root alone; or the place is somebody else's by now,
             // and no mount point.
