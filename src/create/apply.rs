@@ -1,6 +1,7 @@
 //! Follows a plan: in this process where no child is wanted, else as the parent of one.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::diagnose;
@@ -11,9 +12,10 @@ use super::plan::{Action, Plan};
 use super::prepare::prepare;
 use super::request::Request;
 use super::scene::Scene;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exec::{Ending, Program, Refusal, become_program};
 use crate::id::Pid;
+use crate::sys::process::{self, ENDING, SignalSet};
 
 /// Something that has happened, for whoever wants to tell it.
 #[derive(Debug)]
@@ -75,12 +77,61 @@ pub fn apply(
 
 fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Result<Ending, Stop> {
     let mut state = State::for_steps(steps);
-    for (number, step) in steps.iter().enumerate().filter(|(_, step)| !matches!(step.action, Action::Exec(_))) {
-        inside::carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?;
-        observer(Event::Done(&step.action));
+    // What is made to mount on would stay if a signal ended us in between.
+    let shield = state.trail.has_room().then(Shield::raise).transpose();
+    let shield = shield.map_err(|error| Error::system("cannot block signals", error))?;
+    let done = steps.iter().enumerate().filter(|(_, step)| !matches!(step.action, Action::Exec(_))).try_for_each(
+        |(number, step)| {
+            inside::carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?;
+            observer(Event::Done(&step.action));
+            shield.as_ref().map_or(Ok(()), Shield::look)
+        },
+    );
+    let stop = done.err().unwrap_or_else(|| {
+        if let Some(shield) = &shield {
+            shield.before.block_exactly();
+        }
+        let refusal = become_program(&mut program, &[], None, None);
+        refused(steps, &refusal, &program)
+    });
+    // Worded first, for this changes who and where we are.
+    state.trail.take_back();
+    if let Some(shield) = &shield {
+        shield.before.block_exactly();
     }
-    let refusal = become_program(&mut program, &[], None, None);
-    Err(refused(steps, &refusal, &program))
+    Err(stop)
+}
+
+/// Holds up signals to this process.
+struct Shield {
+    signals: OwnedFd,
+    before: SignalSet,
+}
+
+impl Shield {
+    fn raise() -> io::Result<Self> {
+        let all = SignalSet::all();
+        Ok(Self { signals: all.descriptor()?, before: all.block_exactly() })
+    }
+
+    /// Lets through those that have come, but for one that asks for our end.
+    fn look(&self) -> Result<(), Stop> {
+        while let Some(received) = process::next_signal(self.signals.as_fd()) {
+            match received.signal {
+                signal if ENDING.contains(&signal) && !process::is_ignored(signal) => {
+                    return Err(ended_by(signal));
+                }
+                signal => process::let_through(signal),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says that a signal to us ended it all.
+pub(super) fn ended_by(signal: i32) -> Stop {
+    let error = Error::new(ErrorKind::System, "ended by a signal before the command ran");
+    Stop { signal: Some(signal), ..error.into() }
 }
 
 /// Words why the command could not be executed.

@@ -123,6 +123,10 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             ),
             _ => None,
         },
+        Action::MountBinfmt(_) if errno == libc::ENOENT => say(
+            "there is no such directory; that of a procfs is missing where the kernel has no binfmt_misc",
+            "name one that is there, or make it (--dir); or `modprobe binfmt_misc`",
+        ),
         Action::MountBinfmt(_) if errno == libc::EPERM => {
             say("before Linux 6.7 binfmt_misc cannot be mounted in a user namespace", "mount it on the machine itself")
         }
@@ -286,6 +290,10 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
         (_, libc::EACCES) => {
             own("the place is missing and we may not make it", "make it beforehand, or own its directory")
         }
+        (_, libc::EMFILE) => own(
+            "each directory in which a place is made stays open until the command runs",
+            "raise the limit: `ulimit -n`",
+        ),
         (_, libc::EOVERFLOW) => own(
             "our own id is not mapped in the user namespace, so that no file can be made",
             "map it: --map-root-user (-r) beside the other maps",

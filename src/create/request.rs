@@ -54,7 +54,7 @@ pub struct Request {
     pub operations: Vec<Operation>,
     /// Where a procfs is mounted last: a path that is there, seen from the new root and working directory.
     pub proc: Option<CString>,
-    /// Where binfmt_misc is mounted.
+    /// Where binfmt_misc is mounted: a place that is there.
     pub binfmt: Option<TargetPath>,
     /// What to register with binfmt_misc.
     pub interpreter: Option<CString>,

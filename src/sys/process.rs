@@ -174,7 +174,6 @@ pub(crate) fn keep_on_exec(fd: RawFd) {
 }
 
 /// Tells whether a signal is ignored.
-#[cfg(feature = "cli")]
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one, into memory that is big enough; zeroed, that is
@@ -185,6 +184,9 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     };
     found.sa_sigaction == libc::SIG_IGN
 }
+
+/// The signals by which people and machines ask for an end.
+pub(crate) const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// A set of signals, as the kernel keeps it for a process.
 #[derive(Clone, Copy)]

@@ -13,11 +13,13 @@ mod outward;
 mod refusals;
 mod stories;
 mod terminal;
+mod traces;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{self, try_eventually};
@@ -188,6 +190,22 @@ impl Mark {
             panic!("left behind: {:?}", self.carriers());
         }
     }
+}
+
+/// Starts nstool, whose child waits for maps that nobody writes; with the child, and what else nstool will tell.
+fn awaiting_maps(scratch: &Scratch, mark: &Mark) -> (Child, i32, BufReader<ChildStderr>) {
+    let block = scratch.text("block");
+    common::stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
+    let text = "exec 8<>\"$1\"; rm \"$1\"; exec \"$0\" unshare -Uv --userns-block-fd 8 -- true";
+    let mut command = Command::new("sh");
+    mark.put_on(&mut command);
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut nstool = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut told = BufReader::new(nstool.stderr.take().unwrap());
+    told.read_line(&mut line).unwrap();
+    let child = line.trim().strip_prefix("child: pid ").unwrap().parse().unwrap();
+    (nstool, child, told)
 }
 
 /// The mount points at or below a path.

@@ -278,13 +278,11 @@ fn links_in_the_new_root_do_not_lead_a_mount_outside() {
     let outside = scratch.directory("outside");
     std::os::unix::fs::symlink(&outside, format!("{root}/escape")).unwrap();
     std::os::unix::fs::symlink("../../../../../..", format!("{root}/up")).unwrap();
-    for (place, status, told) in
-        [("/escape/t", 125, "seen from within the new root"), ("/up/t", 127, "no directory of PATH has it")]
-    {
-        let output = unshare(&["-m", "--pivot-root", &root, "--dir", place, "--", "true"]);
-        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
-        assert!(stderr(&output).contains(told), "{}", stderr(&output));
-    }
+    let output = unshare(&["-m", "--pivot-root", &root, "--dir", "/escape/t", "--", "true"]);
+    assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
+    assert!(stderr(&output).contains("seen from within the new root"), "{}", stderr(&output));
+    scratch.directory("root/home");
+    assert_eq!(said(&words(&[], &container(&root), &["--dir", "/up/t", "--", "echo", "ran"])), "ran");
     // As inside: above the root there is the root.
     assert!(Path::new(&format!("{root}/t")).is_dir());
     assert!(!Path::new(&format!("{outside}/t")).exists());

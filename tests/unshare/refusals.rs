@@ -347,9 +347,12 @@ fn a_place_for_proc_that_is_not_there_is_no_place_to_make() {
     need_root!();
     let scratch = Scratch::new();
     let place = scratch.text("typo");
-    let output = crate::common::run(&["unshare", "-pm", &format!("--mount-proc={place}"), "true"]);
-    assert_eq!(output.status.code(), Some(125));
-    assert!(stderr(&output).contains("there is no such directory"), "{}", stderr(&output));
+    for root in [&[][..], &["--root", "/"], &["--pivot-root", "/"]] {
+        let option = format!("--mount-proc={place}");
+        let output = crate::common::run(&[&["unshare", "-pm"], root, &[&option, "true"]].concat());
+        assert_eq!(output.status.code(), Some(125));
+        assert_told(&output, &["there is no such directory", "have it made"]);
+    }
     assert!(!Path::new(&place).exists());
 }
 

@@ -22,7 +22,8 @@ use crate::render::{Terminal, report};
 /// Create namespaces, set them up, and run a command in them.
 ///
 /// Nothing that is mounted inside shows outside, the command starts only when all is ready, and no process, mount, control
-/// group or file of a kept namespace is left behind when something fails or is killed. Directories made to mount on stay.
+/// group or file of a kept namespace is left behind when something fails or is killed. Places that were made to mount on
+/// are taken back if the command does not run, unless SIGKILL is the reason, and stay if it does.
 ///
 /// Exit status: the command's own; 128+N if signal N ended it; 127 not found, 126 cannot be executed, 125 failure of
 /// nstool's own, 2 bad usage.
@@ -124,7 +125,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc",
           help_heading = "Filesystem")]
     mount_proc: Option<OsString>,
-    /// Mount binfmt_misc on DIR (/proc/sys/fs/binfmt_misc); implies --mount
+    /// Mount binfmt_misc on DIR (/proc/sys/fs/binfmt_misc), which must be there; implies --mount
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
           default_missing_value = "/proc/sys/fs/binfmt_misc", help_heading = "Filesystem")]
     mount_binfmt: Option<OsString>,

@@ -30,13 +30,14 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     let persist = named.into_iter().filter_map(file).collect();
     let mut operations = args.operations.0.clone();
     if let Some(place) = &args.mount_proc {
-        // Without a new root a missing place would be made on the machine's own filesystem, for a slip of the pen.
-        let built = args.root.is_some() || args.pivot_root.is_some() || !operations.is_empty();
+        // Where nothing is built, a missing place would be made on the machine's own filesystem for a slip of the pen.
+        let root = args.root.as_deref().or(args.pivot_root.as_deref()).filter(|root| *root != OsStr::new("/"));
+        let built = root.is_some() || !operations.is_empty();
         if !built && place.as_bytes().starts_with(b"/") && !std::path::Path::new(place).is_dir() {
             let shown = nstool::printable(place.as_bytes());
             return Err(Error::new(ErrorKind::NotFound, format!("cannot mount proc on {shown}"))
                 .because("there is no such directory")
-                .with_hint("name one that is there, or make it: `mkdir DIR`"));
+                .with_hint("name one that is there, make it (`mkdir DIR`), or have it made (`--proc DIR`)"));
         }
         operations.push(Operation::Proc { target: TargetPath::new(place.as_bytes())? });
     }
