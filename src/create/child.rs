@@ -123,8 +123,13 @@ impl ChildSide {
 
     /// Goes on as the command's process; what stays is the init.
     fn start_init(&mut self, number: usize) {
+        // Before there is a command, which could be quicker.
+        let hidden = init::hide();
         match process::fork() {
-            Ok(Fork::Child) => self.death_signal = None,
+            Ok(Fork::Child) => {
+                hidden.undo();
+                self.death_signal = None;
+            }
             Ok(Fork::Parent(command)) => {
                 // Up to here it was SIGKILL, whatever is asked for.
                 if self.death_signal != Some(Signal::KILL)
