@@ -334,7 +334,7 @@ fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> Stri
     for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
-    render::folded(&text, width, 7)
+    render::fit::folded(&text, width, 7)
 }
 
 fn as_json(outline: &Outline, remarks: &[String]) -> String {

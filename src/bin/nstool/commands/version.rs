@@ -46,7 +46,10 @@ static COLUMNS: [Column<&'static Interface>; 4] = [
         Some(false) => Cell::text("no"),
         None => Cell::text("not tried"),
     }),
-    Column::left("INSTEAD", "what is used where it is missing", |interface| Cell::text(interface.fallback)),
+    Column::left("INSTEAD", "what is used where it is missing", |interface: &&'static Interface| {
+        Cell::text(interface.fallback)
+    })
+    .wrap(24),
 ];
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {

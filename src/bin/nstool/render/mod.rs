@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod columns;
+pub(crate) mod fit;
 pub(crate) mod hidden;
 pub(crate) mod listing;
 pub(crate) mod options;
@@ -48,30 +49,6 @@ impl Terminal {
     }
 }
 
-/// Breaks the lines that are longer than a terminal is wide, between words where they can be; what follows is indented by
-/// so many columns.
-pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(width) = width.filter(|width| *width > 2 * indent) else { return text.to_owned() };
-    let mut lines = String::with_capacity(text.len());
-    for line in text.lines() {
-        let mut rest = line;
-        let mut room = width;
-        while let Some((end, _)) = rest.char_indices().nth(room) {
-            let first_word = rest.len() - rest.trim_start().len();
-            let space = rest[..end].rfind(' ').filter(|space| *space > first_word);
-            let (here, next) = rest.split_at(space.unwrap_or(end));
-            lines.push_str(here.trim_end());
-            lines.push('\n');
-            lines.extend(std::iter::repeat_n(' ', indent));
-            rest = next.trim_start();
-            room = width - indent;
-        }
-        lines.push_str(rest);
-        lines.push('\n');
-    }
-    lines
-}
-
 /// Writes `text` to stdout.
 pub(crate) fn print(text: &str) -> Result<()> {
     if text.is_empty() {
@@ -110,18 +87,4 @@ pub(crate) fn print_json(document: &serde_json::Value) -> Result<()> {
     }
     safe.push('\n');
     print(&safe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lines_are_broken_between_words_and_lose_nothing() {
-        let text = "  1  join one two three\nshort\naaaaaaaaaaaaaaaaaaaaa\n";
-        assert_eq!(folded(text, None, 2), text);
-        let expected = "  1  join one\n  two three\nshort\naaaaaaaaaaaaaaa\n  aaaaaa\n";
-        assert_eq!(folded(text, Some(15), 2), expected);
-        assert_eq!(folded("ä ö ü ä\n", Some(5), 1), "ä ö\n ü ä\n");
-    }
 }

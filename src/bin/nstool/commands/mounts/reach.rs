@@ -84,10 +84,10 @@ static COLUMNS: [Column<Row>; 5] = [
     Of::right("NS", "inode of the mount namespace", |row| {
         i64::try_from(row.namespace).map_or(Cell::Hidden, Cell::Number)
     }),
-    Of::left("PROCESS", "a process that lives there", |row| Cell::text(&row.process)),
-    Of::left("PATH", "where it appears", |row| Cell::bytes(&row.path)),
+    Of::left("PROCESS", "a process that lives there", |row| Cell::text(&row.process)).wrap(12),
+    Of::left("PATH", "where it appears", |row| Cell::bytes(&row.path)).whole(),
     Of::left("PROPAGATION", "its type there", |row| Cell::text(&row.kind)),
-    Of::left("STATE", "visible, or hidden beneath what", |row| Cell::text(&row.state)),
+    Of::left("STATE", "visible, or hidden beneath what", |row| Cell::text(&row.state)).wrap(16),
 ];
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {

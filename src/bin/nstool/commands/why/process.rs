@@ -29,7 +29,7 @@ static COLUMNS: [Column<Row>; 5] = [
         None => Cell::text(row.kept.link.file_name()),
         Some(tid) => Cell::owned(format!("{} of thread {tid}", row.kept.link.file_name())),
     }),
-    Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))),
+    Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))).wrap(16),
     Column::right("OTHER-PROCS", "other processes in it that would stay", |row: &Row| {
         count(row.kept.other_members, row.processes_hidden)
     }),

@@ -1,0 +1,195 @@
+//! A table whose cells must not all be cut: some are wrapped at words, others stand on lines of their own.
+
+use super::{fold, plain, width_of};
+use crate::render::columns::{Align, Fit};
+use crate::render::listing::cut_to;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// By how much a cell below its row is indented.
+const INDENT: usize = 4;
+
+/// A column is not cut to less than this.
+const LEAST: usize = 16;
+
+/// What is known of a column.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) name: &'static str,
+    pub(crate) align: Align,
+    pub(crate) fit: Fit,
+}
+
+/// The cells, in printing order.
+pub(crate) struct Rows<'a> {
+    pub(crate) heads: &'a [Head],
+    pub(crate) with_headings: bool,
+    pub(crate) cells: &'a [Vec<String>],
+    /// The column that is drawn as a tree, and the lines before each of its cells.
+    pub(crate) tree: Option<(usize, &'a [String])>,
+}
+
+/// What was laid out.
+pub(crate) struct Laid {
+    /// The places and widths of the columns that stand side by side.
+    pub(crate) beside: Vec<(usize, usize)>,
+    /// The lines, and whether each is one of those columns'.
+    pub(crate) lines: Vec<(String, bool)>,
+    /// How many of them are the header's.
+    pub(crate) headings: usize,
+}
+
+/// Which columns stand side by side, how wide.
+struct Plan {
+    beside: Vec<(usize, usize)>,
+    /// Cells that must stay whole and are wider stand below their row.
+    longest_whole: usize,
+}
+
+/// Lays rows out in `width` columns. Where not all fit side by side, first the longest of what must stay whole, then the
+/// last columns move below their rows.
+pub(crate) fn lay_out(rows: &Rows<'_>, width: usize) -> Laid {
+    let plan = plan(rows, width);
+    let mut laid = Laid { beside: plan.beside.clone(), lines: Vec::new(), headings: 0 };
+    if rows.with_headings {
+        let names: Vec<String> = rows.heads.iter().map(|head| head.name.to_owned()).collect();
+        rows.row(&mut laid.lines, &plan, &names, None, width);
+        laid.headings = laid.lines.len();
+    }
+    for (index, cells) in rows.cells.iter().enumerate() {
+        rows.row(&mut laid.lines, &plan, cells, Some(index), width);
+    }
+    laid
+}
+
+fn plan(rows: &Rows<'_>, width: usize) -> Plan {
+    let all = rows.heads.len();
+    let tries = [(all, usize::MAX)].into_iter().chain((1..=all).rev().map(|count| (count, width / 3)));
+    let mut last = Plan { beside: Vec::new(), longest_whole: 0 };
+    for (count, longest_whole) in tries {
+        let mut beside: Vec<_> = (0..count).map(|place| (place, rows.widest(place, longest_whole))).collect();
+        let fits = shrink(rows.heads, &mut beside, width);
+        last = Plan { beside, longest_whole };
+        if fits {
+            break;
+        }
+    }
+    last
+}
+
+/// Narrows what may be, always the widest, until all fit; tells whether they do.
+fn shrink(heads: &[Head], beside: &mut [(usize, usize)], width: usize) -> bool {
+    let gaps = GAP * beside.len().saturating_sub(1);
+    while beside.iter().map(|(_, width)| width).sum::<usize>() + gaps > width {
+        let may_be = |(place, width): &&mut (usize, usize)| match heads[*place].fit {
+            Fit::Cut => *width > LEAST,
+            Fit::Wrap(least) => *width > least,
+            Fit::Keep | Fit::Whole => false,
+        };
+        match beside.iter_mut().filter(may_be).max_by_key(|(_, width)| *width) {
+            Some((_, width)) => *width -= 1,
+            None => return false,
+        }
+    }
+    true
+}
+
+impl Rows<'_> {
+    /// The width of a column as it is.
+    fn widest(&self, place: usize, longest_whole: usize) -> usize {
+        let of_row = |cells: &&Vec<String>| {
+            // What stands alone in its row has all the room there is.
+            let alone = place == 0 && is_alone(cells);
+            let width = cells[place].lines().map(width_of).max().unwrap_or_default();
+            (!alone && !(self.heads[place].fit == Fit::Whole && width > longest_whole)).then_some(width)
+        };
+        let name = if self.with_headings { self.heads[place].name.len() } else { 0 };
+        self.cells.iter().filter_map(|cells| of_row(&cells)).max().unwrap_or_default().max(name)
+    }
+
+    /// Appends the lines of one row; `index` is its number, or `None` for the header.
+    fn row(&self, out: &mut Vec<(String, bool)>, plan: &Plan, cells: &[String], index: Option<usize>, width: usize) {
+        let guide = |place: usize| match (self.tree, index) {
+            (Some((tree, guides)), Some(index)) if tree == place => continued(&guides[index]),
+            _ => String::new(),
+        };
+        if is_alone(cells) && index.is_some() {
+            let text = folded(&cells[0], width, &format!("{}  ", guide(0)));
+            return out.extend(text.lines().map(|line| (line.to_owned(), true)));
+        }
+        let is_below = |place: usize| {
+            let beside = plan.beside.iter().any(|(beside, _)| *beside == place);
+            !beside
+                || self.heads[place].fit == Fit::Whole
+                    && cells[place].lines().any(|line| width_of(line) > plan.longest_whole)
+        };
+        let mut columns = Vec::new();
+        for (place, room) in plan.beside.iter().copied() {
+            let text = &cells[place];
+            let lines: Vec<String> = if is_below(place) {
+                Vec::new()
+            } else if self.heads[place].fit == Fit::Cut {
+                cut_to(&plain(text), room).lines().map(str::to_owned).collect()
+            } else {
+                let is_tree = self.tree.is_some_and(|(tree, _)| tree == place);
+                let next = if is_tree { format!("{}  ", guide(place)) } else { String::new() };
+                folded(text, room, &next).lines().map(str::to_owned).collect()
+            };
+            columns.push((place, room, lines));
+        }
+        let height = columns.iter().map(|(_, _, lines)| lines.len()).max().unwrap_or_default();
+        for number in 0..height {
+            let mut line = String::new();
+            for (place, room, lines) in &columns {
+                let text = lines.get(number).map_or("", String::as_str);
+                let pad = " ".repeat(room.saturating_sub(width_of(text)));
+                let is_tree = self.tree.is_some_and(|(tree, _)| tree == *place);
+                match self.heads[*place].align {
+                    Align::Right if !is_tree => line.extend([&pad, text]),
+                    _ => line.extend([text, &pad]),
+                }
+                line.extend([" "; GAP]);
+            }
+            out.push((line.trim_end().to_owned(), true));
+        }
+        let depth = self.tree.map_or(0, |(tree, _)| width_of(&guide(tree)));
+        let indent = " ".repeat((INDENT + depth).min(width / 4));
+        for place in (0..cells.len()).filter(|place| is_below(*place) && !cells[*place].is_empty()) {
+            let Head { name, fit, .. } = self.heads[place];
+            let text = match (fit, index) {
+                (Fit::Wrap(_) | Fit::Whole, _) => folded(&format!("{indent}{}", cells[place]), width, &indent),
+                // What does not explain itself bears its column's name, which the header then need not repeat.
+                (Fit::Keep | Fit::Cut, None) => continue,
+                (Fit::Keep, _) => folded(&format!("{indent}{name} {}", cells[place]), width, &indent),
+                (Fit::Cut, _) => cut_to(&format!("{indent}{name} {}", plain(&cells[place])), width),
+            };
+            out.extend(text.lines().map(|line| (line.to_owned(), false)));
+        }
+    }
+}
+
+/// Breaks each line of a cell.
+fn folded(text: &str, width: usize, next: &str) -> String {
+    let mut out = String::new();
+    text.lines().for_each(|line| fold(&mut out, line, width, next));
+    out
+}
+
+/// Tells whether a row has its first cell alone.
+fn is_alone(cells: &[String]) -> bool {
+    cells.len() > 1 && cells[1..].iter().all(String::is_empty)
+}
+
+/// Returns the last of a tree's lines that lead deeper than `most` columns.
+pub(crate) fn shortened(lines: &str, most: usize) -> String {
+    match lines.chars().count().checked_sub(most) {
+        Some(excess) if excess > 0 => format!("…{}", lines.chars().skip(excess + 1).collect::<String>()),
+        _ => lines.to_owned(),
+    }
+}
+
+/// Returns a tree's lines as they go on below a row.
+fn continued(lines: &str) -> String {
+    lines.replace("├─", "│ ").replace("└─", "  ")
+}
