@@ -13,7 +13,7 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
 use serde_json::json;
 
-use crate::render::{self, Terminal, report};
+use crate::render::{self, Terminal, fit, report};
 
 /// Run a command in the namespaces of a process.
 ///
@@ -319,10 +319,14 @@ fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> Stri
         let number = number + 1;
         let _ = match step.namespace {
             Some((kind, id)) => {
-                let line = format!("{number:>3}  {} {kind:<6} {:<11} {}", step.action, id.to_string(), step.reason);
-                writeln!(text, "{}", line.trim_end())
+                let (action, id, reason) = (step.action, id.to_string(), &step.reason);
+                let line = if reason.is_empty() { id } else { format!("{id:<11} {}{reason}", fit::hang()) };
+                writeln!(text, "{number:>3}  {action} {kind:<6} {line}")
             }
-            None => writeln!(text, "{}", format!("{number:>3}  {} {}", step.action, step.detail).trim_end()),
+            None => {
+                let line = format!("{number:>3}  {} {}{}", step.action, fit::hang(), step.detail);
+                writeln!(text, "{}", line.trim_end_matches([' ', fit::hang()]))
+            }
         };
     }
     for (kind, id) in &outline.skipped {
@@ -334,7 +338,7 @@ fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> Stri
     for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
-    render::fit::folded(&text, width, 7)
+    fit::folded(&text, width, 2)
 }
 
 fn as_json(outline: &Outline, remarks: &[String]) -> String {

@@ -11,6 +11,7 @@ pub(crate) mod quote;
 pub(crate) mod report;
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use nstool::{Error, Result};
 
@@ -38,15 +39,18 @@ impl Terminal {
                 is_terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
             }
         };
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
-        let width = is_terminal.then(|| {
-            let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-            let window = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
-            columns.or(window).filter(|width| *width > 0).unwrap_or(80)
-        });
-        Self { color: wanted(is_terminal), color_talk: wanted(io::stderr().is_terminal()), width }
+        let width = width_of(io::stdout());
+        Self { color: wanted(width.is_some()), color_talk: wanted(io::stderr().is_terminal()), width }
     }
+}
+
+/// Returns the width of a stream in columns, if it is a terminal.
+fn width_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    stream.is_terminal().then(|| {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let window = rustix::termios::tcgetwinsize(&stream).ok().map(|size| usize::from(size.ws_col));
+        columns.or(window).filter(|width| *width > 0).unwrap_or(80)
+    })
 }
 
 /// Writes `text` to stdout.

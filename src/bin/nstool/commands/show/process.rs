@@ -237,7 +237,7 @@ fn surroundings(page: &mut Page, facts: &ProcessFacts) {
         ("working directory", "cwd", &facts.cwd),
         ("executable", "executable", &facts.executable),
     ] {
-        page.line(label, seen(path, Clone::clone), key, seen_json(path, |path| lossy(path)));
+        page.path(label, &seen(path, Clone::clone), key, seen_json(path, |path| lossy(path)));
     }
     let offset = facts.clocks.known().is_some_and(|clocks| clocks != ClockOffsets::default());
     let lines = if offset || facts.clocks.known().is_none() { clock_lines(&facts.clocks) } else { Vec::new() };

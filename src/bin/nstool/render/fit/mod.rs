@@ -65,6 +65,7 @@ pub(super) fn fold(out: &mut String, line: &str, width: usize, next: &str) {
             filled = width_of(begin) + pad;
             full = word.contains(BOUND);
         } else {
+            let blanks = if at_start { blanks.min(width.saturating_sub(long)) } else { blanks };
             out.extend(std::iter::repeat_n(' ', blanks));
             filled += blanks;
         }

@@ -1,6 +1,6 @@
 //! A table whose cells must not all be cut: some are wrapped at words, others stand on lines of their own.
 
-use super::{fold, plain, width_of};
+use super::{fold, plain, whole, width_of};
 use crate::render::columns::{Align, Fit};
 use crate::render::listing::cut_to;
 
@@ -68,10 +68,10 @@ fn plan(rows: &Rows<'_>, width: usize) -> Plan {
     let tries = [(all, usize::MAX)].into_iter().chain((1..=all).rev().map(|count| (count, width / 3)));
     let mut last = Plan { beside: Vec::new(), longest_whole: 0 };
     for (count, longest_whole) in tries {
-        let mut beside: Vec<_> = (0..count).map(|place| (place, rows.widest(place, longest_whole))).collect();
-        let fits = shrink(rows.heads, &mut beside, width);
-        last = Plan { beside, longest_whole };
-        if fits {
+        last = Plan { beside: (0..count).map(|place| (place, 0)).collect(), longest_whole };
+        let widths: Vec<_> = (0..count).map(|place| (place, rows.widest(place, &last))).collect();
+        last.beside = widths;
+        if shrink(rows.heads, &mut last.beside, width) {
             break;
         }
     }
@@ -97,15 +97,25 @@ fn shrink(heads: &[Head], beside: &mut [(usize, usize)], width: usize) -> bool {
 
 impl Rows<'_> {
     /// The width of a column as it is.
-    fn widest(&self, place: usize, longest_whole: usize) -> usize {
-        let of_row = |cells: &&Vec<String>| {
-            // What stands alone in its row has all the room there is.
-            let alone = place == 0 && is_alone(cells);
-            let width = cells[place].lines().map(width_of).max().unwrap_or_default();
-            (!alone && !(self.heads[place].fit == Fit::Whole && width > longest_whole)).then_some(width)
+    fn widest(&self, place: usize, plan: &Plan) -> usize {
+        let of_row = |cells: &Vec<String>| {
+            // What stands alone in its line has all the room there is.
+            let counts = !self.is_below(cells, place, plan) && !(place == 0 && self.is_alone(cells, plan));
+            counts.then(|| cells[place].lines().map(width_of).max().unwrap_or_default())
         };
         let name = if self.with_headings { self.heads[place].name.len() } else { 0 };
-        self.cells.iter().filter_map(|cells| of_row(&cells)).max().unwrap_or_default().max(name)
+        self.cells.iter().filter_map(of_row).max().unwrap_or_default().max(name)
+    }
+
+    /// Tells whether a cell stands below its row.
+    fn is_below(&self, cells: &[String], place: usize, plan: &Plan) -> bool {
+        let is_long = || cells[place].lines().any(|line| width_of(line) > plan.longest_whole);
+        place >= plan.beside.len() || self.heads[place].fit == Fit::Whole && is_long()
+    }
+
+    /// Tells whether nothing stands beside the first cell of a row.
+    fn is_alone(&self, cells: &[String], plan: &Plan) -> bool {
+        (1..cells.len()).all(|place| cells[place].is_empty() || self.is_below(cells, place, plan))
     }
 
     /// Appends the lines of one row; `index` is its number, or `None` for the header.
@@ -114,19 +124,12 @@ impl Rows<'_> {
             (Some((tree, guides)), Some(index)) if tree == place => continued(&guides[index]),
             _ => String::new(),
         };
-        if is_alone(cells) && index.is_some() {
-            let text = folded(&cells[0], width, &format!("{}  ", guide(0)));
-            return out.extend(text.lines().map(|line| (line.to_owned(), true)));
-        }
-        let is_below = |place: usize| {
-            let beside = plan.beside.iter().any(|(beside, _)| *beside == place);
-            !beside
-                || self.heads[place].fit == Fit::Whole
-                    && cells[place].lines().any(|line| width_of(line) > plan.longest_whole)
-        };
         let mut columns = Vec::new();
+        let is_below = |place: usize| self.is_below(cells, place, plan);
+        let alone = self.is_alone(cells, plan) && self.heads[0].fit != Fit::Cut;
         for (place, room) in plan.beside.iter().copied() {
             let text = &cells[place];
+            let room = if place == 0 && alone { width } else { room };
             let lines: Vec<String> = if is_below(place) {
                 Vec::new()
             } else if self.heads[place].fit == Fit::Cut {
@@ -155,15 +158,19 @@ impl Rows<'_> {
         }
         let depth = self.tree.map_or(0, |(tree, _)| width_of(&guide(tree)));
         let indent = " ".repeat((INDENT + depth).min(width / 4));
-        for place in (0..cells.len()).filter(|place| is_below(*place) && !cells[*place].is_empty()) {
-            let Head { name, fit, .. } = self.heads[place];
-            let text = match (fit, index) {
-                (Fit::Wrap(_) | Fit::Whole, _) => folded(&format!("{indent}{}", cells[place]), width, &indent),
-                // What does not explain itself bears its column's name, which the header then need not repeat.
-                (Fit::Keep | Fit::Cut, None) => continue,
-                (Fit::Keep, _) => folded(&format!("{indent}{name} {}", cells[place]), width, &indent),
-                (Fit::Cut, _) => cut_to(&format!("{indent}{name} {}", plain(&cells[place])), width),
-            };
+        let below: Vec<usize> =
+            (0..cells.len()).filter(|place| is_below(*place) && !cells[*place].is_empty()).collect();
+        // What does not explain itself bears its column's name, which the header then need not repeat.
+        let named = below.iter().filter(|place| matches!(self.heads[**place].fit, Fit::Keep | Fit::Cut));
+        let named = named.map(|place| {
+            let text = format!("{} {}", self.heads[*place].name, plain(&cells[*place]));
+            whole(&cut_to(&text, width.saturating_sub(width_of(&indent))))
+        });
+        let named = named.collect::<Vec<_>>().join("  ");
+        let explained = below.iter().filter(|place| matches!(self.heads[**place].fit, Fit::Wrap(_) | Fit::Whole));
+        let named = (index.is_some() && !named.is_empty()).then_some(&named);
+        for text in named.into_iter().chain(explained.map(|place| &cells[*place])) {
+            let text = folded(&format!("{indent}{text}"), width, &indent);
             out.extend(text.lines().map(|line| (line.to_owned(), false)));
         }
     }
@@ -174,11 +181,6 @@ fn folded(text: &str, width: usize, next: &str) -> String {
     let mut out = String::new();
     text.lines().for_each(|line| fold(&mut out, line, width, next));
     out
-}
-
-/// Tells whether a row has its first cell alone.
-fn is_alone(cells: &[String]) -> bool {
-    cells.len() > 1 && cells[1..].iter().all(String::is_empty)
 }
 
 /// Returns the last of a tree's lines that lead deeper than `most` columns.
