@@ -3,7 +3,6 @@
 use crate::entry::ExitCode;
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 
 use nstool::propagation::{Forest, GroupId, Groups, MountRef};
 use nstool::query::tree;
@@ -132,9 +131,9 @@ fn draw(scene: &Scene, forest: &Forest<'_>, groups: &Groups, tops: &[GroupId], t
             Line::Peer(mount) => format!("peer      {}", place(*mount)),
             Line::Slave(mount) => format!("receives  {}", place(*mount)),
         };
-        let _ = writeln!(out, "{}{}{line}", branch.lines, fit::hang());
+        fit::below(&mut out, &branch.lines, &line, terminal.width);
     }
-    fit::folded(&out, terminal.width, 2)
+    out
 }
 
 fn group_json(scene: &Scene, forest: &Forest<'_>, groups: &Groups, top: GroupId) -> Json {

@@ -47,6 +47,13 @@ pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String 
     out
 }
 
+/// Appends a line of a tree, `lines` of which lead to it, broken likewise.
+pub(crate) fn below(out: &mut String, lines: &str, line: &str, width: Option<usize>) {
+    let lines = table::shortened(lines, width.map_or(usize::MAX, |width| width / 2));
+    let next = format!("{}  ", table::continued(&lines));
+    fold(out, &format!("{lines}{line}"), width.unwrap_or(usize::MAX), &next);
+}
+
 /// Appends `line`, broken to `width`; each further line begins with `next`.
 pub(super) fn fold(out: &mut String, line: &str, width: usize, next: &str) {
     let mut filled = 0;
@@ -57,15 +64,14 @@ pub(super) fn fold(out: &mut String, line: &str, width: usize, next: &str) {
         let long = width_of(word);
         if !at_start && (full || filled + blanks + long > width) {
             out.push('\n');
-            // A long piece is not pushed over the edge by what only indents it.
             let begin = next.trim_end_matches(' ');
-            let pad = (width_of(next) - width_of(begin)).min(width.saturating_sub(width_of(begin) + long));
+            let pad = room_before(long, width_of(next) - width_of(begin), width.saturating_sub(width_of(begin)));
             out.push_str(begin);
             out.extend(std::iter::repeat_n(' ', pad));
             filled = width_of(begin) + pad;
             full = word.contains(BOUND);
         } else {
-            let blanks = if at_start { blanks.min(width.saturating_sub(long)) } else { blanks };
+            let blanks = if at_start { room_before(long, blanks, width) } else { blanks };
             out.extend(std::iter::repeat_n(' ', blanks));
             filled += blanks;
         }
@@ -74,6 +80,11 @@ pub(super) fn fold(out: &mut String, line: &str, width: usize, next: &str) {
         at_start = false;
     }
     out.push('\n');
+}
+
+/// A piece that fits into a line is not pushed over its edge by what only indents it.
+fn room_before(long: usize, indent: usize, width: usize) -> usize {
+    width.checked_sub(long).map_or(indent, |room| room.min(indent))
 }
 
 /// Splits a line into words with the blanks before each. What stands between backticks is one word.
@@ -135,7 +146,7 @@ mod tests {
         assert_eq!(folded(&text, None, 2), "cure: umount '/a b'  (for each)\n");
         assert_eq!(folded(&text, Some(16), 2), "cure:\n  umount '/a b'\n  (for each)\n");
         assert_eq!(folded(&text, Some(14), 2), "cure:\n umount '/a b'\n  (for each)\n");
-        assert_eq!(folded(&text, Some(5), 2), "cure:\numount '/a b'\n (for\n each)\n");
+        assert_eq!(folded(&text, Some(5), 2), "cure:\n umount '/a b'\n (for\n each)\n");
         assert_eq!(folded("run `nstool ls -l` as root", Some(16), 2), "run\n  `nstool ls -l`\n  as root\n");
         assert_eq!(folded("it's ` one two three", Some(12), 2), "it's ` one\n  two three\n");
     }

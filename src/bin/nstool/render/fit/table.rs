@@ -192,6 +192,6 @@ pub(crate) fn shortened(lines: &str, most: usize) -> String {
 }
 
 /// Returns a tree's lines as they go on below a row.
-fn continued(lines: &str) -> String {
+pub(super) fn continued(lines: &str) -> String {
     lines.replace("├─", "│ ").replace("└─", "  ")
 }
