@@ -87,7 +87,7 @@ fn steps(zombie: &Zombie) -> Vec<(Option<String>, String)> {
         if zombie.parent_stopped {
             steps.push((Some(format!("kill -CONT {parent}")), "lets the parent go on".to_owned()));
         }
-        steps.push((Some(format!("kill -CHLD {parent}")), "reminds the parent to reap it, as wait(2) does".to_owned()));
+        steps.push((Some(format!("kill -CHLD {parent}")), "reminds the parent, which reaps it by wait(2)".to_owned()));
         // Without its init a pid namespace ends, and the machine with its own.
         if parent != 1 {
             steps.push((

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(folded(&text, None, 2), "cure: umount '/a b'  (for each)\n");
         assert_eq!(folded(&text, Some(16), 2), "cure:\n  umount '/a b'\n  (for each)\n");
         assert_eq!(folded(&text, Some(14), 2), "cure:\n umount '/a b'\n  (for each)\n");
-        assert_eq!(folded(&text, Some(5), 2), "cure:\n umount '/a b'\n (for\n each)\n");
+        assert_eq!(folded(&text, Some(5), 2), "cure:\n umount '/a b'\n (for\neach)\n");
         assert_eq!(folded("run `nstool ls -l` as root", Some(16), 2), "run\n  `nstool ls -l`\n  as root\n");
         assert_eq!(folded("it's ` one two three", Some(12), 2), "it's ` one\n  two three\n");
     }

@@ -100,8 +100,8 @@ impl Rows<'_> {
     fn widest(&self, place: usize, plan: &Plan) -> usize {
         let of_row = |cells: &Vec<String>| {
             // What stands alone in its line has all the room there is.
-            let counts = !self.is_below(cells, place, plan) && !(place == 0 && self.is_alone(cells, plan));
-            counts.then(|| cells[place].lines().map(width_of).max().unwrap_or_default())
+            let aside = self.is_below(cells, place, plan) || place == 0 && self.is_alone(cells, plan);
+            (!aside).then(|| cells[place].lines().map(width_of).max().unwrap_or_default())
         };
         let name = if self.with_headings { self.heads[place].name.len() } else { 0 };
         self.cells.iter().filter_map(of_row).max().unwrap_or_default().max(name)
@@ -194,4 +194,96 @@ pub(crate) fn shortened(lines: &str, most: usize) -> String {
 /// Returns a tree's lines as they go on below a row.
 pub(super) fn continued(lines: &str) -> String {
     lines.replace("├─", "│ ").replace("└─", "  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADS: [Head; 4] = [
+        Head { name: "KEPT-BY", align: Align::Left, fit: Fit::Wrap(12) },
+        Head { name: "NUMBER", align: Align::Right, fit: Fit::Keep },
+        Head { name: "COMMAND", align: Align::Left, fit: Fit::Cut },
+        Head { name: "RELEASE", align: Align::Left, fit: Fit::Whole },
+    ];
+
+    fn laid_out(rows: &[[&str; 4]], guides: Option<&[&str]>, width: usize) -> Vec<String> {
+        let cells: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect();
+        let guides: Option<Vec<String>> = guides.map(|guides| guides.iter().map(|guide| guide.to_string()).collect());
+        let tree = guides.as_ref().map(|guides| (0, &guides[..]));
+        let laid = lay_out(&Rows { heads: &HEADS, with_headings: true, cells: &cells, tree }, width);
+        laid.lines.into_iter().map(|(line, _)| line).collect()
+    }
+
+    #[test]
+    fn what_fits_stands_in_columns() {
+        let row = ["process 7", "12", "sleep", "kill 7"];
+        assert_eq!(
+            laid_out(&[row], None, 40),
+            ["KEPT-BY    NUMBER  COMMAND  RELEASE", "process 7      12  sleep    kill 7"]
+        );
+    }
+
+    #[test]
+    fn first_commands_are_cut_and_what_is_long_and_whole_moves_below() {
+        let rows = [
+            ["process 7", "12", "sleep and some more words that nobody needs", "kill\x1f7"],
+            ["bind mount /a", "", "", "umount\x1f/a/path/that/is/long"],
+        ];
+        assert_eq!(
+            laid_out(&rows, None, 50),
+            [
+                "KEPT-BY    NUMBER  COMMAND                 RELEASE",
+                "process 7      12  sleep and some more w…  kill 7",
+                "bind mount /a",
+                "    umount /a/path/that/is/long",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_last_columns_without_room_stand_below_and_what_does_not_explain_itself_has_its_name() {
+        let rows = [["process 7 or another", "12", "sleep and more words", "kill\x1f7"]];
+        assert_eq!(
+            laid_out(&rows, None, 20),
+            [
+                "KEPT-BY       NUMBER",
+                "    RELEASE",
+                "process 7 or      12",
+                "another",
+                "    COMMAND sleep a…",
+                "    kill 7",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_tree_goes_on_beside_what_is_wrapped() {
+        let rows = [["process 7", "", "", ""], ["├─one two three", "1", "x", "y"], ["└─one two three", "2", "x", "y"]];
+        assert_eq!(
+            laid_out(&rows, Some(&["", "├─", "└─"]), 38),
+            [
+                "KEPT-BY       NUMBER  COMMAND  RELEASE",
+                "process 7",
+                "├─one two          1  x        y",
+                "│   three",
+                "└─one two          2  x        y",
+                "    three",
+            ]
+        );
+        assert_eq!(shortened("│ │ │ ├─", 4), "… ├─");
+        assert_eq!(shortened("├─", 4), "├─");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_too_strange(
+            rows in proptest::collection::vec(["[a 容\x1f]{0,30}", "[0-9]{0,9}", "[a 容]{0,30}", "[a\x1f]{0,40}"], 0..5),
+            width in 0_usize..90,
+        ) {
+            let rows: Vec<[&str; 4]> = rows.iter().map(|row| row.each_ref().map(String::as_str)).collect();
+            laid_out(&rows, None, width);
+        }
+    }
 }
