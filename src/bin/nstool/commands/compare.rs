@@ -185,7 +185,7 @@ static COLUMNS: [Column<Line>; 5] = [
         .wrap(10),
     Column::right("A", "namespace of the first", |line: &Line| inode(line.a)),
     Column::right("B", "namespace of the second", |line: &Line| inode(line.b)),
-    Column::left("MEANING", "what that means", |line: &Line| Cell::bytes(line.meaning.as_bytes())).wrap(28),
+    Column::left("MEANING", "what that means", |line: &Line| Cell::bytes(line.meaning.as_bytes())).wrap(24),
 ];
 
 /// A clause of a row; only the first shows the row's other cells.

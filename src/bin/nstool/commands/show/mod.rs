@@ -18,8 +18,8 @@ use crate::render::{self, Terminal, hidden};
 /// Show a process or a namespace in full.
 ///
 /// A process: its namespaces and who owns them, its ids in every pid namespace, its credentials and capabilities, what
-/// confines it. A namespace: what it belongs to, who is in it, what else keeps it, and what it contains. Nothing is
-/// changed.
+/// confines it. A zombie: how it ended, who must reap it, and what it still keeps. A namespace: what it belongs to, who is
+/// in it, what else keeps it, and what it contains. Nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nstool show 4711                      a process
