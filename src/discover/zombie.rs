@@ -3,10 +3,11 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use super::details::standing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
-use crate::model::{Membership, Zombie};
+use crate::model::{Membership, Observed, Zombie};
 use crate::proc::status::Status;
 use crate::proc::{Proc, stat};
 use crate::target::PinnedProcess;
@@ -25,7 +26,8 @@ impl Zombie {
         let kept = [NamespaceKind::Pid, NamespaceKind::User].map(|kind| process.namespace(NamespaceLink::Own(kind)));
         // do_task_stat() tells how it ended under the same rights under which these links can be read.
         let may_know = process.read_link("ns/user").is_ok();
-        let parent = Proc::open().ok().filter(|_| stat.parent > 0).and_then(|proc| {
+        let proc = Proc::open().ok().filter(|_| stat.parent > 0);
+        let parent = proc.as_ref().and_then(|proc| {
             let mut text = Vec::new();
             proc.read(stat.parent, "stat", &mut text).ok()?;
             stat::parse(&text)
@@ -37,6 +39,7 @@ impl Zombie {
             uid: status.uids().map(|uids| uids[0]),
             parent: stat.parent,
             parent_stopped: parent.as_ref().is_some_and(|parent| matches!(parent.state, b'T' | b't')),
+            parent_standing: proc.map_or(Observed::Gone, |proc| standing(&proc, stat.parent)),
             parent_name: parent.map(|parent| parent.comm),
             tracer: number("TracerPid").filter(|tracer| *tracer > 0),
             kept: kept.into_iter().flatten().map(|namespace| Membership::of(&namespace)).collect(),

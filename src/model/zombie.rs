@@ -2,7 +2,7 @@
 
 use std::process::ExitStatus;
 
-use super::Membership;
+use super::{Membership, Observed, Standing};
 use crate::id::Pid;
 
 /// A process that has ended, and whose parent has not asked how yet.
@@ -23,6 +23,8 @@ pub struct Zombie {
     pub parent_name: Option<Vec<u8>>,
     /// Whether the parent stands still, and so cannot reap it.
     pub parent_stopped: bool,
+    /// How the parent can be ended, and what would end with it.
+    pub parent_standing: Observed<Standing>,
     /// Who traces it, and must let go of it before the parent can reap it.
     pub tracer: Option<Pid>,
     /// The namespaces that it still keeps: its user and its pid namespace.

@@ -62,6 +62,30 @@ fn a_parent_that_stands_still_is_said_to_be_unable_to_reap() {
 }
 
 #[test]
+fn what_would_end_with_a_parent_that_is_an_init_is_said_before_it_is_killed() {
+    crate::need_root!();
+    crate::need!("python3");
+    let script = "import os, time
+os.fork() or os._exit(3)
+print('ready', flush=True)
+time.sleep(1000)";
+    let outer = Helper::start("unshare", &["--pid", "--fork", "python3", "-c", script]);
+    let child_of = |pid: i32| {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().next().and_then(|child| child.parse::<i32>().ok())
+    };
+    let init = child_of(outer.pid()).unwrap();
+    let ended = child_of(init).unwrap();
+    eventually(|| (state_of(ended) == Some('Z')).then_some(()));
+    let page = show(&ended.to_string());
+    assert_eq!((&page["parent"], &page["parent_is_init"]), (&json!(init), &json!(true)), "{page}");
+    // Python hears SIGINT alone, and the kernel keeps SIGTERM from an init without a handler.
+    assert_eq!(page["release"], json!([format!("kill -CHLD {init}"), format!("kill -KILL {init}")]), "{page}");
+    let text = stdout_of(run(&["show", &ended.to_string()]));
+    assert!(text.contains("the init of its pid namespace: all processes there end with it"), "{text}");
+}
+
+#[test]
 fn how_a_zombie_ended_is_unknown_without_rights_over_it() {
     crate::need_root!();
     crate::need!("setpriv");

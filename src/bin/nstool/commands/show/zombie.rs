@@ -30,6 +30,8 @@ pub(super) fn page(zombie: &Zombie, pidfd_inode: Option<u64>) -> Page {
     page.line("parent", parent(zombie), "parent", zombie.parent);
     page.entry("", Vec::new(), "parent_command", zombie.parent_name.as_ref().map_or(Json::Null, |name| lossy(name)));
     page.entry("", Vec::new(), "parent_stopped", json!(zombie.parent_stopped));
+    let is_init = zombie.parent_standing.known().map(|told| told.is_init);
+    page.entry("", Vec::new(), "parent_is_init", json!(is_init));
     let tracer = zombie.tracer.map(|tracer| format!("process {tracer}, which must let go of it first").into_bytes());
     page.entry("traced by", tracer.into_iter().collect(), "tracer", json!(zombie.tracer));
     page.section("still keeps");
@@ -87,12 +89,19 @@ fn steps(zombie: &Zombie) -> Vec<(Option<String>, String)> {
         if zombie.parent_stopped {
             steps.push((Some(format!("kill -CONT {parent}")), "lets the parent go on".to_owned()));
         }
-        steps.push((Some(format!("kill -CHLD {parent}")), "reminds the parent, which reaps it by wait(2)".to_owned()));
-        // Without its init a pid namespace ends, and the machine with its own.
+        steps.push((Some(format!("kill -CHLD {parent}")), "reminds the parent of it".to_owned()));
+        let standing = zombie.parent_standing.known();
+        let signal = if standing.is_some_and(|told| told.survives_sigterm) { "-KILL " } else { "" };
+        let after = if standing.is_some_and(|told| told.is_init) {
+            "which is the init of its pid namespace: all processes there end with it"
+        } else {
+            "after which an init or a subreaper above reaps it"
+        };
+        // With the init of our own we would end as well, and a machine with its own.
         if parent != 1 {
             steps.push((
-                Some(format!("kill {parent}")),
-                "ends the parent, if it still does not; then an init or a subreaper above takes over".to_owned(),
+                Some(format!("kill {signal}{parent}")),
+                format!("if that does not help: ends the parent, {after}"),
             ));
         }
     }
