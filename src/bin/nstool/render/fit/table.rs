@@ -1,6 +1,6 @@
 //! A table whose cells must not all be cut: some are wrapped at words, others stand on lines of their own.
 
-use super::{fold, plain, whole, width_of};
+use super::{fold, plain, whole, width_of, words};
 use crate::render::columns::{Align, Fit};
 use crate::render::listing::cut_to;
 
@@ -109,8 +109,13 @@ impl Rows<'_> {
 
     /// Tells whether a cell stands below its row.
     fn is_below(&self, cells: &[String], place: usize, plan: &Plan) -> bool {
-        let is_long = || cells[place].lines().any(|line| width_of(line) > plan.longest_whole);
-        place >= plan.beside.len() || self.heads[place].fit == Fit::Whole && is_long()
+        let Some((_, room)) = plan.beside.get(place) else { return true };
+        match self.heads[place].fit {
+            Fit::Whole => cells[place].lines().any(|line| width_of(line) > plan.longest_whole),
+            // A path in a text; without a room yet it is not known.
+            Fit::Wrap(_) if place > 0 && *room > 0 => words(&cells[place]).any(|(_, word)| width_of(word) > *room),
+            _ => false,
+        }
     }
 
     /// Tells whether nothing stands beside the first cell of a row.
@@ -129,7 +134,7 @@ impl Rows<'_> {
         let alone = self.is_alone(cells, plan) && self.heads[0].fit != Fit::Cut;
         for (place, room) in plan.beside.iter().copied() {
             let text = &cells[place];
-            let room = if place == 0 && alone { width } else { room };
+            let all = if place == 0 && alone { width } else { room };
             let lines: Vec<String> = if is_below(place) {
                 Vec::new()
             } else if self.heads[place].fit == Fit::Cut {
@@ -137,7 +142,7 @@ impl Rows<'_> {
             } else {
                 let is_tree = self.tree.is_some_and(|(tree, _)| tree == place);
                 let next = if is_tree { format!("{}  ", guide(place)) } else { String::new() };
-                folded(text, room, &next).lines().map(str::to_owned).collect()
+                folded(text, all, &next).lines().map(str::to_owned).collect()
             };
             columns.push((place, room, lines));
         }
@@ -276,7 +281,39 @@ mod tests {
         assert_eq!(shortened("├─", 4), "├─");
     }
 
+    #[test]
+    fn a_long_path_in_a_text_beside_others_moves_below_with_it() {
+        let heads = [HEADS[1], Head { name: "MEANING", align: Align::Left, fit: Fit::Wrap(12) }];
+        let cells = [["1", "mounts pass on /a"], ["2", "mounts pass on /a/long/path/that/is/long"]];
+        let cells: Vec<Vec<String>> = cells.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+        let laid = lay_out(&Rows { heads: &heads, with_headings: true, cells: &cells, tree: None }, 30);
+        let lines: Vec<_> = laid.lines.iter().map(|(line, _)| line.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "NUMBER  MEANING",
+                "     1  mounts pass on /a",
+                "     2",
+                "    mounts pass on",
+                "    /a/long/path/that/is/long",
+            ]
+        );
+    }
+
     proptest::proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal_where_each_piece_has_room(
+            rows in proptest::collection::vec(
+                ["[ab]{1,8}( [a容]{1,4}){0,6}", "[0-9]{0,9}", "[a 容]{0,30}", "[a\x1f]{0,30}"], 0..5,
+            ),
+            width in 40_usize..90,
+        ) {
+            let rows: Vec<[&str; 4]> = rows.iter().map(|row| row.each_ref().map(String::as_str)).collect();
+            for line in laid_out(&rows, None, width) {
+                assert!(width_of(&line) <= width, "{line:?}");
+            }
+        }
+
         #[test]
         fn nothing_is_too_strange(
             rows in proptest::collection::vec(["[a 容\x1f]{0,30}", "[0-9]{0,9}", "[a 容]{0,30}", "[a\x1f]{0,40}"], 0..5),
