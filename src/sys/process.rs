@@ -247,6 +247,14 @@ pub(crate) struct Received {
     pub(crate) value: usize,
 }
 
+impl Received {
+    /// Tells whether a terminal sent it: by a key, a change of size, or a hangup.
+    pub(crate) fn is_from_terminal(&self) -> bool {
+        let sent = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGHUP, libc::SIGWINCH];
+        self.code == libc::SI_KERNEL && sent.contains(&self.signal)
+    }
+}
+
 /// Reads the next signal; `None` when there is none.
 pub(crate) fn next_signal(descriptor: BorrowedFd<'_>) -> Option<Received> {
     let mut bytes = [0u8; size_of::<libc::signalfd_siginfo>()];
