@@ -121,8 +121,11 @@ impl Enter {
         let (mut facts, pinned) = gather::gather(&request)?;
         let terminal =
             || isatty(rustix::stdio::stdin()) || isatty(rustix::stdio::stdout()) || isatty(rustix::stdio::stderr());
-        let pty = !request.no_pty && !request.background && terminal();
-        let mut steps = plan::plan(&request, &facts, pty)?;
+        let kept_out = !request.no_pty && !request.background;
+        let pty = kept_out && terminal();
+        // Only a child can give up the controlling terminal of a session that we lead.
+        let leads_terminal = kept_out && job::leads_session() && job::controlling_terminal().is_some();
+        let mut steps = plan::plan(&request, &facts, pty || leads_terminal)?;
         if !request.literal {
             preflight::check(&request, &facts, &steps)?;
         }

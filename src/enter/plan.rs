@@ -93,8 +93,9 @@ pub(crate) struct Steps {
     pub(crate) remarks: Vec<String>,
 }
 
-/// Decides what to do. `pty` tells that a pseudo-terminal stands between, whose session needs a process of its own.
-pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
+/// Decides what to do. `apart` tells that the command needs a process of its own: for a pseudo-terminal's session, or to
+/// give up a terminal.
+pub(crate) fn plan(request: &Request, facts: &Facts, apart: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
     let mut steps = early(request, facts)?;
     if request.literal && credentials::by_default(request, facts) {
@@ -118,7 +119,7 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         // setns(2) leaves us in the root of the mount namespace; so does what follows a chroot.
         (None, Place::Unasked) => {}
     }
-    let fork = (joined(NamespaceKind::Pid) || pty || request.background) && !request.no_fork;
+    let fork = (joined(NamespaceKind::Pid) || apart || request.background) && !request.no_fork;
     if fork {
         steps.push(Step::Fork);
     }

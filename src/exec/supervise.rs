@@ -190,10 +190,11 @@ fn ending_of(status: WaitStatus) -> Option<Ending> {
     exited.or_else(|| status.terminating_signal().map(Ending::Signaled))
 }
 
-/// Stops us until somebody sends SIGCONT, as `signal` stopped the child. Whoever watches may give the terminal to a job
-/// that wants to read or write, so those two say why. SIGSTOP else, for it works whoever leads the terminal.
+/// Stops us until somebody sends SIGCONT, as `signal` stopped the child. Whoever watches is told by which signal, if it is
+/// one of the terminal: it may give that to a job that wants to read or write. SIGSTOP else, which the kernel never
+/// ignores.
 pub(crate) fn stop_ourselves(signal: i32) {
-    if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && is_watched() {
+    if matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) && is_watched() {
         return process::let_through(signal);
     }
     let own = rustix::process::getpid().as_raw_nonzero().get();

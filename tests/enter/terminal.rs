@@ -55,25 +55,141 @@ fn control_c_interrupts_the_command_and_not_us() {
     assert_eq!(session.child.wait().unwrap().code(), Some(5));
 }
 
+/// Enters as a job of a shell, which lets it go on as `orders` say when it stopped.
+fn enter_as_job(target: &str, script: &str, orders: &str) -> Session {
+    Session::start_job(&[env!("CARGO_BIN_EXE_nstool"), "enter", target, "--", "sh", "-c", script], orders)
+}
+
 #[test]
 fn control_z_stops_the_command_and_us_and_both_go_on() {
     need_root!();
-    need!("setsid");
+    need!("setsid", "bash");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let mut session = enter(&pid, &[], "echo ready; sleep 0.2 & wait; echo going; read line; echo on $line; exit 6");
+    let script = "echo ready; sleep 0.2 & wait; echo going; read line; echo on $line; exit 6";
+    let mut session = enter_as_job(&pid, script, "fg");
     session.wait_for("ready");
     session.type_in("\x1a");
-    let nstool = session.pid();
-    eventually(|| is_stopped(nstool).then_some(()));
+    // As for any job that a key stopped: 128 and SIGTSTP.
+    session.wait_for("was=148");
+    let nstool = child_of(session.pid());
     let monitor = child_of(nstool);
-    assert!(is_stopped(monitor) && is_stopped(child_of(monitor)));
+    assert!(is_stopped(nstool) && is_stopped(monitor) && is_stopped(child_of(monitor)));
     assert!(!session.is_raw());
-    session.signal(rustix::process::Signal::CONT);
+    session.type_in("\r");
     session.wait_for("going");
     eventually(|| session.is_raw().then_some(()));
     session.type_in("we go\r");
     session.wait_for("on we go");
     assert_eq!(session.child.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn a_stopped_command_that_goes_on_in_the_background_has_the_terminal_again_when_it_reads_in_the_foreground() {
+    need_root!();
+    need!("setsid", "bash");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    // It runs when `fg` comes, so that this sends no signal.
+    let orders = "bg; echo behind; read line; echo \"shell=$line\"; fg";
+    let mut session = enter_as_job(&pid, "echo ready; read line; echo got=$line; exit 8", orders);
+    session.wait_for("ready");
+    session.type_in("\x1a");
+    session.wait_for("was=148");
+    session.type_in("\r");
+    session.wait_for("behind");
+    // What is typed meanwhile is the shell's.
+    session.type_in("one\r");
+    session.wait_for("shell=one");
+    session.type_in("two\r");
+    session.wait_for("got=two");
+    assert_eq!(session.child.wait().unwrap().code(), Some(8));
+    assert!(!session.is_raw());
+}
+
+#[test]
+fn where_nobody_does_job_control_control_z_is_ignored() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    // As below sshd: we lead the session, so that nobody would let us go on.
+    let mut session =
+        enter(&pid, &[], "echo ready; read line; echo \"got $line\"; read line; echo \"and $line\"; exit 5");
+    session.wait_for("ready");
+    session.type_in("\x1a");
+    session.type_in("one\r");
+    session.wait_for("got one");
+    session.type_in("\x1atwo\r");
+    session.wait_for("and two");
+    assert_eq!(session.child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn who_goes_on_printing_in_the_background_does_not_keep_us_from_stopping() {
+    need_root!();
+    need!("setsid", "yes", "bash");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let mut session = enter(&pid, &[], "set -m; echo ready; yes & kill -STOP $$; kill %1; exit 4");
+    session.wait_for("ready");
+    // Somebody has to read it all, or we would be held up by the terminal.
+    let mut master = session.master.try_clone().unwrap();
+    let reader =
+        std::thread::spawn(
+            move || while std::io::Read::read(&mut master, &mut [0; 4096]).is_ok_and(|count| count > 0) {},
+        );
+    eventually(|| is_stopped(session.pid()).then_some(()));
+    session.signal(rustix::process::Signal::CONT);
+    assert_eq!(session.child.wait().unwrap().code(), Some(4));
+    session.hang_up();
+    reader.join().unwrap();
+}
+
+#[test]
+fn control_c_interrupts_all_of_the_job_where_the_input_is_a_pipe() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    // A shell that waits for its child takes the signal only when that has ended.
+    let script = "trap 'echo caught; exit 5' INT; sh -c 'echo ready; exec sleep 1000'; echo missed";
+    let outer = format!("trap : INT; true | {nstool} enter {pid} -- sh -c \"$0\"; echo over=$?");
+    let mut session = Session::start(&["sh", "-c", &outer, script]);
+    session.wait_for("ready");
+    session.type_in("\x03");
+    session.wait_for("over=5");
+    assert!(session.seen.contains("caught") && !session.seen.contains("missed"), "{}", session.seen);
+}
+
+#[test]
+fn on_a_terminal_that_controls_nobody_typed_words_arrive_and_its_end_is_the_commands() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    for options in [&[][..], &["-F"]] {
+        let words = [&[env!("CARGO_BIN_EXE_nstool"), "enter", &pid], options].concat();
+        let script = "echo ready; read line; echo \"got $line\"; exec sleep 1000";
+        let mut session = Session::start_uncontrolled(&[&words[..], &["--", "sh", "-c", script]].concat());
+        session.wait_for("ready");
+        session.type_in("hello\r");
+        session.wait_for("got hello");
+        let between = child_of(session.pid());
+        session.hang_up();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&session.child.wait().unwrap()), Some(1));
+        assert!(!lives(between));
+    }
+}
+
+#[test]
+fn what_is_printed_to_another_terminal_appears_there() {
+    need_root!();
+    need!("setsid", "sleep");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let mut other = Session::start(&["sleep", "1000"]);
+    let place = ptsname(&other.master, Vec::new()).unwrap().into_string().unwrap();
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    let outer = format!("{nstool} enter {pid} -- sh -c 'echo first; echo second >&2' >{place}; echo over");
+    let mut session = Session::start(&["sh", "-c", &outer]);
+    session.wait_for("over");
+    other.wait_for("first");
+    assert!(session.seen.contains("second") && !session.seen.contains("first"), "{}", session.seen);
 }
 
 #[test]
@@ -147,6 +263,13 @@ fn a_program_inside_cannot_type_into_our_terminal() {
     let outer = format!("{nstool} enter {pid} -- sh -c \"$0\" </dev/null >/dev/null 2>&1; echo over");
     let mut session = Session::start(&["sh", "-c", &outer, &script]);
     session.wait_for("over");
+    raw_first(&session);
+    assert_eq!(left_to_read(&session), 0);
+    // Nor where we lead the session, and no pid namespace is joined that a child would be born in.
+    let target = super::sleeper(&["-u"]);
+    let outer = format!("exec {nstool} enter {} -- sh -c \"$0\" </dev/null >/dev/null 2>&1", target.pid());
+    let mut session = Session::start(&["sh", "-c", &outer, &script]);
+    session.child.wait().unwrap();
     raw_first(&session);
     assert_eq!(left_to_read(&session), 0);
 }
