@@ -109,8 +109,8 @@ struct Join {
     #[arg(short = 'Z', long)]
     follow_context: bool,
 
-    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set, no_new_privs, label; and
-    /// its user and groups, if not chosen by -S, -G or --preserve-credentials
+    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set (of a root process, what it
+    /// holds of it), no_new_privs, label; and its user and groups, if not chosen by -S, -G or --preserve-credentials
     #[arg(long)]
     confined: bool,
 }
