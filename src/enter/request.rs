@@ -112,7 +112,9 @@ pub enum Environment {
     /// The target's if its mount namespace is joined, otherwise ours.
     #[default]
     Unasked,
-    /// The target's, as it was when its program was executed, and our TERM.
+    /// The target's, as it was when its program was executed, and our TERM. Where the files stay ours, without what would
+    /// let it choose which of them a program is or loads: PATH, `LD_*` and the like; but to the letter
+    /// ([`Request::literal`]) all of it.
     Target,
     /// Ours.
     Keep,

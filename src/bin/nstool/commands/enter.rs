@@ -31,7 +31,8 @@ Examples:
   nstool enter 4242 --confined -- sh     under its limits and control groups too
 
 Exit status: that of the command, 128+N if signal N ended it; 127 if it was not found,
-126 if it cannot be executed; 125 if nstool could not join.")]
+126 if it cannot be executed; 125 if nstool could not join. That the out-of-memory killer ended it
+is told where nstool waits for it: with a terminal between or a pid namespace joined.")]
 pub(crate) struct Args {
     /// The process or namespace
     #[arg(value_parser = parse_target)]
@@ -145,7 +146,8 @@ struct Placement {
     #[arg(short = 'W', long, value_name = "DIR", conflicts_with = "wd")]
     wdns: Option<PathBuf>,
 
-    /// The environment: the target's (the default with its mounts), ours (the default without), or a small clean one
+    /// The environment: the target's (the default with its mounts; without them, less PATH, LD_* and the like, by which it
+    /// would choose what our files load), ours (the default without), or a small clean one
     #[arg(short = 'e', long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "target")]
     env: Option<EnvironmentChoice>,
 
