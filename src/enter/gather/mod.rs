@@ -98,9 +98,9 @@ pub(crate) fn gather(request: &Request) -> Result<(Facts, Pinned)> {
         let ours = !request.literal && own_id(kind) == Some(id);
         // With no user namespace to join, the order is the same whoever owns it.
         let any = ours || way == Way::Stay && (request.literal || rules_all);
-        let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way) };
+        let owner = if any { Owner::Level(0) } else { owner(&namespace, own_user, &way)? };
         let judged = kind == NamespaceKind::Pid && !ours && !request.literal;
-        let below = !judged || is_below_ours(&namespace);
+        let below = !judged || is_below_ours(&namespace)?;
         let dead = judged && below && has_lost_init(request, &namespace, &mut remarks);
         candidates.push(Candidate { kind, id, ours, owner, handle: pinned.namespaces.len(), below, dead });
         pinned.namespaces.push(namespace);

@@ -1,5 +1,6 @@
 //! How the user and pid namespaces that are found stand to ours, and who owns the others.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use super::super::facts::{Owner, Stage, Way, capability};
@@ -39,7 +40,7 @@ pub(super) fn way(
     let mut passed = Vec::new();
     let mut next = goal.as_fd().try_clone_to_owned().and_then(PinnedNamespace::new);
     loop {
-        let here = next.map_err(|error| Error::system("cannot climb the user namespaces of the target", error))?;
+        let here = next.map_err(cannot_climb)?;
         let parent = match here.parent() {
             Ok(parent) if Some(here.id()) != own => parent,
             // The kernel refuses it, and has its own word for why.
@@ -50,7 +51,7 @@ pub(super) fn way(
                 }
                 break;
             }
-            // EPERM: the parent is outside our own user namespace, or here is the top (ioctl_nsfs(2)).
+            Err(error) if !is_outside(&error) => return Err(cannot_climb(error)),
             _ => return Ok(Way::Outside(goal.id())),
         };
         passed.push(here);
@@ -67,38 +68,53 @@ pub(super) fn way(
     Ok(Way::Down(stages.collect()))
 }
 
+/// Tells whether the kernel says that a parent or owner is outside of our own user or pid namespace, or that there is none
+/// (ioctl_nsfs(2)). No other error, such as a lack of descriptors, proves where it is.
+fn is_outside(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
+}
+
+fn cannot_climb(error: io::Error) -> Error {
+    Error::system("cannot climb the hierarchy of the target's namespaces", error)
+}
+
 /// Finds the level of the user namespace that owns `namespace`.
-pub(super) fn owner(namespace: &PinnedNamespace, own: Option<NamespaceId>, way: &Way) -> Owner {
+pub(super) fn owner(namespace: &PinnedNamespace, own: Option<NamespaceId>, way: &Way) -> Result<Owner> {
     let stages = match way {
         Way::Down(stages) => stages.as_slice(),
         Way::Stay | Way::Outside(_) => &[],
     };
     let mut next = namespace.owner();
     let mut climbed = 0;
-    while let Ok(here) = next {
+    loop {
+        let here = match next {
+            Ok(here) => here,
+            Err(error) if is_outside(&error) => return Ok(Owner::Outside),
+            Err(error) => return Err(cannot_climb(error)),
+        };
         if Some(here.id()) == own {
             // Without a way, all that matters is whether it is ours or below.
-            return Owner::Level(usize::from(climbed > 0 && stages.is_empty()));
+            return Ok(Owner::Level(usize::from(climbed > 0 && stages.is_empty())));
         }
         if let Some(index) = stages.iter().position(|stage| stage.id == here.id()) {
-            return Owner::Level(index + 1);
+            return Ok(Owner::Level(index + 1));
         }
         climbed += 1;
         next = here.parent();
     }
-    Owner::Outside
 }
 
-pub(super) fn is_below_ours(namespace: &PinnedNamespace) -> bool {
+pub(super) fn is_below_ours(namespace: &PinnedNamespace) -> Result<bool> {
     let own = own_id(NamespaceKind::Pid);
     let mut next = namespace.parent();
-    while let Ok(here) = next {
-        if Some(here.id()) == own {
-            return true;
+    loop {
+        match next {
+            Ok(here) if Some(here.id()) == own => return Ok(true),
+            Ok(here) => next = here.parent(),
+            Err(error) if is_outside(&error) => return Ok(false),
+            Err(error) => return Err(cannot_climb(error)),
         }
-        next = here.parent();
     }
-    false
 }
 
 /// Tells whether a pid namespace is known to have had an init, and to have none now. A link in /proc is there from the
