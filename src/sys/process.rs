@@ -237,6 +237,17 @@ pub(crate) fn unblock_all() {
     none.block_exactly();
 }
 
+/// Tells whether one of these blocked signals has come, and was not read so far.
+pub(crate) fn is_any_pending(signals: &[i32]) -> bool {
+    let mut set = SignalSet::all();
+    // SAFETY: the call writes a set that lives until it returns.
+    if unsafe { libc::sigpending(&raw mut set.0) } < 0 {
+        return false;
+    }
+    // SAFETY: the set is initialised, and only read.
+    signals.iter().any(|signal| unsafe { libc::sigismember(&raw const set.0, *signal) == 1 })
+}
+
 /// A signal that was read from a [descriptor](SignalSet::descriptor).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
@@ -385,8 +396,11 @@ mod tests {
             set.block_exactly();
             let Ok(descriptor) = set.descriptor() else { return 1 };
             let pid = rustix::process::getpid().as_raw_nonzero().get();
-            if queue(pid, libc::SIGRTMIN(), 77).is_err() {
+            if is_any_pending(&[libc::SIGRTMIN()]) || queue(pid, libc::SIGRTMIN(), 77).is_err() {
                 return 2;
+            }
+            if !is_any_pending(&[libc::SIGTERM, libc::SIGRTMIN()]) {
+                return 4;
             }
             match next_signal(descriptor.as_fd()) {
                 Some(got) if (got.signal, got.value) == (libc::SIGRTMIN(), 77) && got.code == libc::SI_QUEUE => 0,

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Stdio};
 
-use super::{child_of, enter, lives, sleeper, sleeper_in_pid_namespace};
+use super::{enter, lives, sleeper, sleeper_in_pid_namespace};
 use crate::common::{eventually, nstool};
 use crate::{need, need_root};
 
@@ -180,7 +180,6 @@ fn without_a_pid_namespace_we_become_the_command() {
     assert!(name == "sleep\n" || name == "sh\n", "{name}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let _ = child_of;
 }
 
 #[test]

@@ -219,6 +219,33 @@ fn a_signal_to_us_reaches_the_command_and_the_terminal_is_put_right() {
 }
 
 #[test]
+fn a_terminal_that_takes_nothing_does_not_keep_us_from_ending() {
+    need_root!();
+    need!("setsid", "yes");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let session = Session::start(&[env!("CARGO_BIN_EXE_nstool"), "enter", &pid, "--", "yes"]);
+    // Nobody reads what it prints, so that it is held up sooner or later.
+    let is_held_up = |pid: i32| {
+        let wait = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "yes\n")
+            && wait != "0"
+            && !wait.is_empty()
+    };
+    let grandchild = || {
+        let child = |pid: i32| {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            children.split_whitespace().last()?.parse().ok()
+        };
+        child(child(session.pid())?)
+    };
+    eventually(|| grandchild().filter(|pid| is_held_up(*pid)));
+    session.signal(rustix::process::Signal::TERM);
+    let mut session = session;
+    let status = session.child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+}
+
+#[test]
 fn killing_us_kills_the_command_and_puts_the_terminal_right() {
     need_root!();
     need!("setsid");

@@ -19,6 +19,9 @@ const PIECE: usize = 1024;
 /// More than can be on its way inside: what is read beyond that was printed since.
 const ON_ITS_WAY: usize = 256 * 1024;
 
+/// By which others tell us to end.
+const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
 /// Who has the outer terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
@@ -50,6 +53,8 @@ pub(crate) struct Outer {
     typed: Vec<u8>,
     printed: Vec<u8>,
     terminal_open: bool,
+    /// Whether a signal came that ends most programs.
+    told_to_end: bool,
 }
 
 impl Outer {
@@ -75,6 +80,7 @@ impl Outer {
             typed: Vec::with_capacity(ROOM),
             printed: Vec::with_capacity(ROOM),
             terminal_open: true,
+            told_to_end: false,
         }
     }
 
@@ -223,12 +229,17 @@ impl Outer {
         self.print_all();
     }
 
+    /// Prints what was read, however long the terminal is held up (Ctrl-S); but whoever was told to end does not wait for
+    /// one that takes nothing.
     fn print_all(&mut self) {
+        let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
         while !self.printed.is_empty() {
-            // Somebody may have made it one that does not wait by itself.
             let mut polled = [PollFd::new(&self.terminal, PollFlags::OUT)];
-            let _ = poll(&mut polled, None);
-            self.print_some();
+            match poll(&mut polled, Some(&patience)) {
+                Ok(0) if self.told_to_end || process::is_any_pending(&ENDING) => return self.printed.clear(),
+                Ok(0) => {}
+                _ => self.print_some(),
+            }
         }
     }
 
@@ -342,7 +353,10 @@ impl Companion for Outer {
             }
             // Reading or writing in the background; nothing to stop inside.
             libc::SIGTTIN | libc::SIGTTOU => true,
-            _ => false,
+            _ => {
+                self.told_to_end |= ENDING.contains(&signal);
+                false
+            }
         }
     }
 
