@@ -156,9 +156,10 @@ impl Supervisor {
                 if let Some(ending) = self.look_after(child, companion)? {
                     return Ok(Some(ending));
                 }
-            } else if !(received.is_from_terminal() && companion.press(received.signal))
-                && !companion.take(received.signal)
-            {
+                continue;
+            }
+            let pressed = received.is_from_terminal() && companion.press(received.signal);
+            if !pressed && !companion.take(received.signal) {
                 pass_on(child, received);
             }
         }

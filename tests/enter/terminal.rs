@@ -1,7 +1,7 @@
 //! The pseudo-terminal between, driven through one of the tests' own.
 
 use rustix::pty::ptsname;
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use super::{child_of, lives, sleeper_in_pid_namespace};
 use crate::common::eventually;
@@ -11,11 +11,6 @@ use crate::{need, need_root};
 fn enter(target: &str, options: &[&str], script: &str) -> Session {
     let words = [&[env!("CARGO_BIN_EXE_nstool"), "enter", target], options, &["--", "sh", "-c", script]];
     Session::start(&words.concat())
-}
-
-/// What is waiting to be read in the outer terminal after the command ended.
-fn left_to_read(session: &Session) -> i32 {
-    i32::try_from(rustix::io::ioctl_fionread(&session.slave).unwrap()).unwrap()
 }
 
 #[test]
@@ -269,36 +264,27 @@ fn a_program_inside_cannot_type_into_our_terminal() {
         return crate::common::skip("TIOCSTI is turned off in this kernel");
     }
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let raw_first = |session: &Session| {
-        let mut modes = tcgetattr(&session.slave).unwrap();
-        modes.local_modes.remove(LocalModes::ICANON);
-        rustix::termios::tcsetattr(&session.slave, rustix::termios::OptionalActions::Now, &modes).unwrap();
-    };
     let mut session = Session::start(&["nsenter", "-t", &pid, "-p", "sh", "-c", PUSH]);
-    raw_first(&session);
     session.wait_for("done");
-    assert!(session.seen.contains("pushed") && left_to_read(&session) > 0, "{}", session.seen);
+    assert!(session.seen.contains("pushed") && session.left_to_read() > 0, "{}", session.seen);
     drop(session);
     let mut session = enter(&pid, &[], PUSH);
     session.wait_for("done");
     session.child.wait().unwrap();
-    raw_first(&session);
-    assert_eq!(left_to_read(&session), 0, "{}", session.seen);
+    assert_eq!(session.left_to_read(), 0, "{}", session.seen);
     // Nor through /dev/tty, with no terminal on descriptors 0 to 2.
     let script = format!("({PUSH}) </dev/tty >/dev/null 2>&1 || true");
     let nstool = env!("CARGO_BIN_EXE_nstool");
     let outer = format!("{nstool} enter {pid} -- sh -c \"$0\" </dev/null >/dev/null 2>&1; echo over");
     let mut session = Session::start(&["sh", "-c", &outer, &script]);
     session.wait_for("over");
-    raw_first(&session);
-    assert_eq!(left_to_read(&session), 0);
+    assert_eq!(session.left_to_read(), 0);
     // Nor where we lead the session, and no pid namespace is joined that a child would be born in.
     let target = super::sleeper(&["-u"]);
     let outer = format!("exec {nstool} enter {} -- sh -c \"$0\" </dev/null >/dev/null 2>&1", target.pid());
     let mut session = Session::start(&["sh", "-c", &outer, &script]);
     session.child.wait().unwrap();
-    raw_first(&session);
-    assert_eq!(left_to_read(&session), 0);
+    assert_eq!(session.left_to_read(), 0);
 }
 
 #[test]
@@ -316,7 +302,7 @@ fn in_a_pipeline_the_terminal_is_left_to_others_until_the_command_reads() {
     session.wait_for("kept");
     // What a pager would have: the modes of its own, and every key.
     assert!(!session.is_raw());
-    assert_eq!(left_to_read(&session), 5);
+    assert_eq!(session.left_to_read(), 5);
     drop(session);
     let mut session = pipeline("echo ready; read word; echo got $word; read word; echo and $word");
     session.wait_for("ready");

@@ -86,8 +86,11 @@ fn control_z_stops_us_and_control_c_ends_us_whatever_the_command_is() {
         // What the shell tells is 128 and the signal.
         assert_eq!(session.child.wait().unwrap().code(), Some(128 + Signal::INT.as_raw()), "{options:?}");
         assert!(!session.is_raw());
-        let mut session = unshare(options, "echo ready; exec sleep 1000");
-        session.wait_for("ready");
+        let mark = Mark::new();
+        let words = [&["env", &mark.0, env!("CARGO_BIN_EXE_nstool"), "unshare"], options, &["--", "sleep", "1000"]];
+        let mut session = Session::start(&words.concat());
+        // A shell would have handlers still.
+        eventually(|| mark.named("sleep"));
         eventually(|| session.is_raw().then_some(()));
         session.type_in("\x03");
         assert_eq!(session.child.wait().unwrap().signal(), Some(Signal::INT.as_raw()), "{options:?}");

@@ -39,7 +39,7 @@ impl Keeper {
     fn listen(&mut self) {
         while let Some(line) = &self.line {
             match line.hear() {
-                Word::Foreground => self.to_foreground(),
+                Word::Foreground => self.have_turn(),
                 Word::Background if !self.background => {
                     self.background = true;
                     self.before = foreground_group();
@@ -48,7 +48,7 @@ impl Keeper {
                 // Nobody is left to ask.
                 Word::End => {
                     self.line = None;
-                    self.to_foreground();
+                    self.have_turn();
                 }
                 Word::Nothing => return,
                 Word::Background | Word::Wish | Word::Stopped => {}
@@ -56,7 +56,7 @@ impl Keeper {
         }
     }
 
-    fn to_foreground(&mut self) {
+    fn have_turn(&mut self) {
         self.background = false;
         let Some(child) = self.waiting.take() else { return };
         let back = self.before.take().is_some_and(put_in_foreground);

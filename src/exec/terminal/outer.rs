@@ -194,10 +194,10 @@ impl Outer {
     }
 
     pub(super) fn pass_size_on(&self) {
-        if let Ok(size) = rustix::termios::tcgetwinsize(&self.terminal) {
-            if let Some(master) = &self.master {
-                let _ = rustix::termios::tcsetwinsize(master, size);
-            }
+        if let Ok(size) = rustix::termios::tcgetwinsize(&self.terminal)
+            && let Some(master) = &self.master
+        {
+            let _ = rustix::termios::tcsetwinsize(master, size);
         }
     }
 

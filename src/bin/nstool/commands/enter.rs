@@ -31,8 +31,10 @@ Examples:
   nstool enter 4242 --confined -- sh     under its limits and control groups too
 
 Exit status: that of the command, 128+N if signal N ended it; 127 if it was not found,
-126 if it cannot be executed; 125 if nstool could not join. That the out-of-memory killer ended it
-is told where nstool waits for it: with a terminal between or a pid namespace joined.")]
+126 if it cannot be executed; 125 if nstool could not join.
+
+With a terminal or a pid namespace, nstool waits for the command, and tells if the out-of-memory
+killer ended it. Otherwise it becomes the command, and nobody is left to tell.")]
 pub(crate) struct Args {
     /// The process or namespace
     #[arg(value_parser = parse_target)]
