@@ -1,7 +1,7 @@
 //! The pseudo-terminal between, driven through one of the tests' own.
 
 use rustix::pty::ptsname;
-use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
+use rustix::termios::{LocalModes, OptionalActions, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::{child_of, lives, sleeper_in_pid_namespace};
 use crate::common::eventually;
@@ -120,7 +120,7 @@ fn where_nobody_does_job_control_control_z_is_ignored() {
 #[test]
 fn who_goes_on_printing_in_the_background_does_not_keep_us_from_stopping() {
     need_root!();
-    need!("setsid", "yes", "bash");
+    need!("setsid", "yes");
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
     let mut session = enter(&pid, &[], "set -m; echo ready; yes & kill -STOP $$; kill %1; exit 4");
     session.wait_for("ready");
@@ -170,6 +170,23 @@ fn on_a_terminal_that_controls_nobody_typed_words_arrive_and_its_end_is_the_comm
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&session.child.wait().unwrap()), Some(1));
         assert!(!lives(between));
     }
+}
+
+#[test]
+fn an_end_of_file_typed_while_others_changed_the_modes_is_the_commands() {
+    need_root!();
+    need!("setsid");
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
+    let mut session = enter(&pid, &[], "echo ready; cat; read line </dev/tty; echo \"got $line\"; exit 6");
+    session.wait_for("ready");
+    eventually(|| session.is_raw().then_some(()));
+    // As of `stty sane` from elsewhere.
+    let mut modes = tcgetattr(&session.slave).unwrap();
+    modes.local_modes |= LocalModes::ICANON;
+    tcsetattr(&session.slave, OptionalActions::Now, &modes).unwrap();
+    session.type_in("\x04one\r\n");
+    session.wait_for("got one");
+    assert_eq!(session.child.wait().unwrap().code(), Some(6));
 }
 
 #[test]

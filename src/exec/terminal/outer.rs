@@ -19,6 +19,9 @@ const PIECE: usize = 1024;
 /// More than can be on its way inside: what is read beyond that was printed since.
 const ON_ITS_WAY: usize = 256 * 1024;
 
+/// Ctrl-D.
+const END_OF_FILE: u8 = 4;
+
 /// By which others tell us to end.
 const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
@@ -267,9 +270,17 @@ impl Outer {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             // EIO: also that we have been put in the background; then nothing is to be read until SIGCONT.
             Err(rustix::io::Errno::IO) if self.raw => self.raw = false,
+            // Somebody put the terminal out of raw mode, and its user typed an end of file: it is for the command.
+            Ok(0) if !self.is_hung_up() => self.typed.push(END_OF_FILE),
             Ok(0) | Err(_) => self.hang_up(),
             Ok(_) => {}
         }
+    }
+
+    fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::new(&self.terminal, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).is_err() || polled[0].revents().contains(PollFlags::HUP)
     }
 }
 
