@@ -4,11 +4,14 @@
 //! when it is gone. So the command gets a terminal of its own, and we pass on what is typed and printed. The outer one
 //! is in raw mode meanwhile: control keys act inside.
 //!
-//! In a pipeline (`nstool enter 7 -- ps aux | less`) another program may use the outer terminal too, in the background
-//! one does. There we neither read from it nor change its modes before the command wants to read: it begins in the background of the inner
-//! terminal, where the kernel stops it when it tries (SIGTTIN). Then the child between asks us for the outer terminal,
-//! and when we have it puts the command into the foreground. It goes back there when we were stopped and go on in the
-//! background: nobody would tell us when the terminal is ours again (`fg` sends no SIGCONT to what runs).
+//! In a pipeline (`nstool enter 7 -- ps aux | less`) another program may use the outer terminal too, in the background one
+//! does. There we neither read from it nor change its modes before the command wants to read: it begins in the background
+//! of the inner terminal, where the kernel stops it when it tries (SIGTTIN). Then the child between asks us for the outer
+//! terminal, and when we have it puts the command into the foreground. It goes back there when we were stopped and go on in
+//! the background: nobody would tell us when the terminal is ours again (`fg` sends no SIGCONT to what runs).
+//!
+//! A key that stops the command stops our whole group, as the terminal would have done. If nobody does job control for that
+//! (an orphaned group, as below sshd), the kernel ignores it, and the command goes on at once.
 
 mod keeper;
 mod line;

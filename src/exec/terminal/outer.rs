@@ -213,7 +213,8 @@ impl Outer {
     /// Prints all that was printed inside so far; somebody in the background there may go on printing.
     fn drain(&mut self) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut count = self.printed.len();
+        let mut count = 0;
+        self.print_all();
         while let Some(master) = self.master.as_ref().filter(|_| count < ON_ITS_WAY) {
             // poll(2) also makes the kernel hand over what is on its way.
             let mut polled = [PollFd::new(master, PollFlags::IN)];
@@ -222,14 +223,12 @@ impl Outer {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => break,
                 Ok(_) => {
-                    let before = self.printed.len();
                     self.read_printed();
-                    count += self.printed.len() - before;
+                    count += self.printed.len();
                     self.print_all();
                 }
             }
         }
-        self.print_all();
     }
 
     /// Prints what was read, however long the terminal is held up (Ctrl-S); but whoever was told to end does not wait for
@@ -268,8 +267,11 @@ impl Outer {
     fn read_typed(&mut self) {
         match read_into(&self.terminal, &mut self.typed) {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            // EIO: also that we have been put in the background; then nothing is to be read until SIGCONT.
-            Err(rustix::io::Errno::IO) if self.raw => self.raw = false,
+            // EIO: also that we have been put in the background; then nothing is to be read until the command asks.
+            Err(rustix::io::Errno::IO) if self.raw => {
+                self.raw = false;
+                self.yield_turn();
+            }
             // Somebody put the terminal out of raw mode, and its user typed an end of file: it is for the command.
             Ok(0) if !self.is_hung_up() => self.typed.push(END_OF_FILE),
             Ok(0) | Err(_) => self.hang_up(),
