@@ -143,3 +143,26 @@ fn what_is_no_place_for_a_group_is_refused() {
         assert!(!group.path().exists());
     }
 }
+
+#[test]
+fn the_child_joins_a_control_group_which_is_its_root() {
+    need_root!();
+    let candidates = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup"];
+    let base = candidates.into_iter().find(|path| Path::new(path).join("cgroup.procs").exists());
+    let Some(base) = base else { return crate::common::skip("needs a control group file system") };
+    let group = format!("{base}/nstool-test-{}", std::process::id());
+    if fs::create_dir(&group).is_err() {
+        return crate::common::skip("needs a control group that can be made");
+    }
+    for options in [&[][..], &["-f"], &["-p", "--init"]] {
+        let said = said(
+            &[options, &["-C", "--join-cgroup", &group, "--", "grep", "-E", "nstool|:/$", "/proc/self/cgroup"]]
+                .concat(),
+        );
+        assert!(!said.contains("nstool-test"), "its own root is all it sees: {said}");
+        let plain = [options, &["-u", "--join-cgroup", &group, "--", "cat", "/proc/self/cgroup"]].concat();
+        assert!(self::said(&plain).contains("nstool-test"));
+    }
+    // The last member may still be on its way out.
+    eventually(|| fs::remove_dir(&group).ok());
+}

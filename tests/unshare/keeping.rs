@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use super::*;
-use crate::common::{eventually, nstool, stdout_of};
+use crate::common::{Helper, eventually, inode_of, nstool, stdout_of};
 use crate::{need, need_root};
 
 /// nstool whose keeper stands still, for the time it takes to look, before `call`.
@@ -155,5 +155,44 @@ fn of_several_that_mean_the_same_file_one_gets_it() {
         }
         assert_eq!(places_below(Path::new(&file)).len(), 1);
         release(&file);
+    }
+}
+
+#[test]
+fn kept_pid_and_time_namespaces_are_those_of_the_child() {
+    need_root!();
+    let scratch = Scratch::new();
+    let files: Vec<String> = KINDS.iter().map(|(_, kind)| scratch.text(kind)).collect();
+    let _mount = PrivateMount::new(&scratch);
+    let long = ["mount", "uts", "ipc", "net", "pid", "user", "cgroup", "time"];
+    let options: Vec<String> = long.iter().zip(&files).map(|(long, file)| format!("--{long}={file}")).collect();
+    let links: Vec<String> = KINDS.iter().map(|(_, kind)| format!("/proc/self/ns/{kind}")).collect();
+    let mut command = nstool();
+    command.args(["unshare", "--map-users=all", "--map-groups=all"]).args(&options).args(["--init", "--mount-proc"]);
+    command.args(["--", "sh", "-c", "stat -Lc %i \"$@\" | tr '\\n' ' '; echo; exec sleep 1000", "sh"]).args(&links);
+    let helper = Helper::start_command(command);
+    let inside: Vec<u64> = helper.said.split_whitespace().map(|inode| inode.parse().unwrap()).collect();
+    let kept: Vec<u64> =
+        files.iter().map(|file| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())).collect();
+    assert_eq!(inside, kept);
+    assert_ne!(kept[4], inode_of(std::process::id() as i32, "pid"));
+}
+
+/// The scratch directory as a mount of its own, so that a mount namespace can be kept there wherever the suite runs;
+/// unmounted, with all below it, at the end.
+struct PrivateMount<'a>(&'a Scratch);
+
+impl<'a> PrivateMount<'a> {
+    fn new(scratch: &'a Scratch) -> Self {
+        let path = scratch.path().to_str().unwrap();
+        stdout_of(Command::new("mount").args(["--bind", path, path]).output().unwrap());
+        stdout_of(Command::new("mount").args(["--make-private", path]).output().unwrap());
+        Self(scratch)
+    }
+}
+
+impl Drop for PrivateMount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--recursive").arg("--lazy").arg(self.0.path()).status();
     }
 }

@@ -1,16 +1,20 @@
 //! `nstool unshare`.
 
 mod cgroup;
+mod command;
 mod compare;
 mod faults;
+mod filesystem;
+mod ids;
 mod init;
 mod keeping;
 mod kill;
+mod kinds;
 mod old_kernels;
-mod options;
 mod outward;
 mod refusals;
 mod stories;
+mod telling;
 mod terminal;
 
 use std::fs;
@@ -20,6 +24,18 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{self, try_eventually};
+
+/// The letter of each kind's option, and what its links are called.
+const KINDS: [(&str, &str); 8] = [
+    ("-m", "mnt"),
+    ("-u", "uts"),
+    ("-i", "ipc"),
+    ("-n", "net"),
+    ("-p", "pid"),
+    ("-U", "user"),
+    ("-C", "cgroup"),
+    ("-T", "time"),
+];
 
 /// A directory of the test's own that everybody may enter; removed at its end.
 struct Scratch(PathBuf);
@@ -70,6 +86,12 @@ fn unshare(words: &[&str]) -> Output {
 #[track_caller]
 fn said(words: &[&str]) -> String {
     common::stdout_of(unshare(words)).trim_end().to_owned()
+}
+
+/// Runs a shell script in which `$0` is nstool and the words are `$1` and so on.
+fn script(text: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool")]).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {
