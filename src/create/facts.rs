@@ -85,7 +85,7 @@ impl Facts {
         if request.in_place {
             return Ok(facts);
         }
-        let may_leak = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
+        let may_leak = matches!(request.mount_propagation(), Propagation::Shared | Propagation::Unchanged);
         if may_leak || request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {
             let text = std::fs::read("/proc/self/mountinfo")
                 .map_err(|error| Error::system("cannot read /proc/self/mountinfo", error))?;
@@ -93,7 +93,7 @@ impl Facts {
         }
         // Below a new user namespace the copies are slaves.
         if let Some(root) = request.root.as_ref().filter(|root| root.pivot)
-            && request.propagation == Propagation::Unchanged
+            && request.mount_propagation() == Propagation::Unchanged
             && !request.kinds.contains(NamespaceKind::User)
         {
             facts.check_pivot(Path::new(OsStr::from_bytes(root.dir.to_bytes())))?;

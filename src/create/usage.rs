@@ -22,7 +22,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         (request.loopback_up, "--lo-up", Net, 'n'),
         (request.monotonic_seconds.is_some(), "--monotonic", Time, 'T'),
         (request.boottime_seconds.is_some(), "--boottime", Time, 'T'),
-        (request.propagation != Propagation::Private, "--propagation", Mnt, 'm'),
+        (request.propagation.is_some(), "--propagation", Mnt, 'm'),
         (!request.operations.is_empty(), "setting up a filesystem", Mnt, 'm'),
         (request.root.as_ref().is_some_and(|root| root.pivot), "--pivot-root", Mnt, 'm'),
         (request.proc.is_some(), "--mount-proc", Mnt, 'm'),
@@ -44,7 +44,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
     if request.interpreter.is_some() && request.binfmt.is_none() {
         return Err(refuse("--load-interp needs a binfmt_misc of its own", "add --mount-binfmt"));
     }
-    if request.propagation == Propagation::Shared && request.root.as_ref().is_some_and(|root| root.pivot) {
+    if request.propagation == Some(Propagation::Shared) && request.root.as_ref().is_some_and(|root| root.pivot) {
         // The kernel takes no shared mount for a root (pivot_root(2)).
         return Err(refuse(
             "--pivot-root contradicts --propagation shared",

@@ -14,6 +14,7 @@ fn a_command_line_that_cannot_work_is_bad_usage_with_a_way_out() {
         (&["--domainname", "x", "true"], "--domainname needs a new uts namespace", "-u"),
         (&["--lo-up", "true"], "--lo-up needs a new net namespace", "-n"),
         (&["--propagation", "slave", "true"], "--propagation needs a new mnt namespace", "-m"),
+        (&["--propagation", "private", "true"], "--propagation needs a new mnt namespace", "-m"),
         (&["--tmpfs", "/tmp", "true"], "needs a new mnt namespace", "-m"),
         (&["--pivot-root", "/x", "true"], "--pivot-root needs a new mnt namespace", "-m"),
         (&["--keep-caps", "true"], "--keep-caps needs a new user namespace", "-U"),

@@ -170,8 +170,8 @@ impl Plan {
             self.push(Place::Inside, Action::OutrankMounts);
         }
         // Before the first mount: what is mounted upon decides what the outer namespace sees.
-        if request.kinds.contains(NamespaceKind::Mnt) && request.propagation != Propagation::Unchanged {
-            self.push(Place::Inside, Action::Propagate(request.propagation));
+        if request.kinds.contains(NamespaceKind::Mnt) && request.mount_propagation() != Propagation::Unchanged {
+            self.push(Place::Inside, Action::Propagate(request.mount_propagation()));
         }
         if let Some(name) = &request.hostname {
             self.push(Place::Inside, Action::Hostname(name.clone()));

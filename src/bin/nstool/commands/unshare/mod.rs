@@ -116,10 +116,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Set up")]
     join_cgroup: Option<PathBuf>,
 
-    /// Set the propagation of all mounts: private, slave, shared or unchanged; needs --mount
-    #[arg(long, value_name = "HOW", default_value = "private", value_parser = values::propagation,
-          hide_default_value = true, help_heading = "Filesystem")]
-    propagation: Propagation,
+    /// Set the propagation of all mounts: private (the default), slave, shared or unchanged; needs --mount
+    #[arg(long, value_name = "HOW", value_parser = values::propagation, help_heading = "Filesystem")]
+    propagation: Option<Propagation>,
     /// Mount a new procfs, last, on DIR (/proc); implies --mount
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc",
           help_heading = "Filesystem")]

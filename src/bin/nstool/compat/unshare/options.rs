@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nstool::create::idmap::{IdRange, MapSpec};
-use nstool::create::{Ids, Propagation, Request, Root, TargetPath};
+use nstool::create::{Ids, Request, Root, TargetPath};
 use nstool::{NamespaceKind, printable};
 
 use super::super::command::{Command, number};
@@ -177,7 +177,7 @@ impl Asked {
             }
             "propagation" => {
                 let unsupported = |_| Refused::Message(format!("unsupported propagation mode: {shown}"));
-                request.propagation = values::propagation(&text).map_err(unsupported)?;
+                request.propagation = Some(values::propagation(&text).map_err(unsupported)?);
             }
             "setgroups" => {
                 let unsupported = |_| Refused::Message(format!("unsupported --setgroups argument '{shown}'"));
@@ -236,7 +236,7 @@ impl Asked {
         make_room(&mut request.groups);
         request.keep_capabilities &= request.kinds.contains(NamespaceKind::User);
         if !request.kinds.contains(NamespaceKind::Mnt) {
-            request.propagation = Propagation::Private;
+            request.propagation = None;
         }
         Ok(())
     }
