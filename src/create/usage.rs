@@ -105,7 +105,11 @@ fn persistence(request: &Request) -> Result<()> {
     for (index, (kind, file)) in request.persist.iter().enumerate() {
         let named = printable(file.as_os_str().as_encoded_bytes());
         if file.as_os_str().is_empty() {
-            return Err(refuse(format!("the file of the {kind} namespace has no name"), "name it: --net=FILE"));
+            let option = long(*kind);
+            return Err(refuse(
+                format!("the file of the {kind} namespace has no name"),
+                format!("name it: --{option}=FILE; or keep nothing: --{option}"),
+            ));
         }
         if request.persist[..index].iter().any(|(_, other)| other == file) {
             return Err(refuse(format!("{named} is named for two namespaces"), "give each a file of its own"));
@@ -118,12 +122,16 @@ fn persistence(request: &Request) -> Result<()> {
 }
 
 fn needs(option: &str, kind: NamespaceKind, letter: char) -> Error {
-    let long = match kind {
+    // It would change what the caller and everybody else in the same namespace see.
+    refuse(format!("{option} needs a new {kind} namespace"), format!("add --{} (-{letter})", long(kind)))
+}
+
+/// Returns the name of the option that creates a namespace.
+fn long(kind: NamespaceKind) -> &'static str {
+    match kind {
         Mnt => "mount",
         _ => kind.name(),
-    };
-    // It would change what the caller and everybody else in the same namespace see.
-    refuse(format!("{option} needs a new {kind} namespace"), format!("add --{long} (-{letter})"))
+    }
 }
 
 fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Error {

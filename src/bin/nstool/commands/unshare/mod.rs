@@ -16,7 +16,7 @@ use nstool::exec::{Ending, Program, own_terminal};
 use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
-use self::values::{DeathSignal, OptionalFile, Owner};
+use self::values::{DeathSignal, NO_FILE, OptionalFile, Owner};
 use crate::render::{Terminal, report};
 
 /// Create namespaces, set them up, and run a command in them.
@@ -30,35 +30,35 @@ use crate::render::{Terminal, report};
 #[command(args_override_self = true)]
 pub(crate) struct Args {
     /// Create a mount namespace; with FILE, bound there to outlive the command
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     mount: Vec<OptionalFile>,
     /// Create a UTS namespace (host and domain name)
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     uts: Vec<OptionalFile>,
     /// Create an IPC namespace
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     ipc: Vec<OptionalFile>,
     /// Create a network namespace
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     net: Vec<OptionalFile>,
     /// Create a pid namespace; the command is forked into it, as its PID 1 or the child of an --init
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     pid: Vec<OptionalFile>,
     /// Create a user namespace
-    #[arg(short = 'U', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'U', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     user: Vec<OptionalFile>,
     /// Create a cgroup namespace
-    #[arg(short = 'C', long = "cgroup", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'C', long = "cgroup", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     cgroup_ns: Vec<OptionalFile>,
     /// Create a time namespace
-    #[arg(short = 'T', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'T', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     time: Vec<OptionalFile>,
 

@@ -8,13 +8,17 @@ use nstool::create::Propagation;
 use nstool::create::idmap::parse_id;
 use nstool::{CapabilitySet, account};
 
+/// What clap takes for the file where none is given. Nobody can type it, unlike the empty word of `--net=$FILE` with an
+/// empty variable.
+pub(super) const NO_FILE: &str = "\0";
+
 /// A namespace's file, or none.
 #[derive(Clone, Debug)]
 pub(super) struct OptionalFile(pub(super) Option<PathBuf>);
 
 impl From<OsString> for OptionalFile {
     fn from(text: OsString) -> Self {
-        Self((!text.is_empty()).then(|| text.into()))
+        Self((text != NO_FILE).then(|| text.into()))
     }
 }
 
