@@ -25,6 +25,9 @@ fn a_command_line_that_cannot_work_is_bad_usage_with_a_way_out() {
         (&["-ml", ":x:", "true"], "--load-interp needs a new user namespace", "-U"),
         (&["-F", "--net=/x", "true"], "--no-fork needs a new pid namespace", "-p"),
         (&["-F", "--pid=/x", "true"], "cannot be kept", "--no-fork"),
+        (&["--net=", "true"], "the file of the net namespace has no name", "--net=FILE"),
+        (&["-m=", "-u", "true"], "the file of the mnt namespace has no name", "--mount=FILE"),
+        (&["--user", "--user=", "true"], "the file of the user namespace has no name", "--user=FILE"),
         (&["--net=/x", "--uts=/x", "true"], "named for two namespaces", "its own"),
         (&["-r", "--userns-block-fd", "0", "true"], "only once", "--map-"),
         (&["-r", "-S", "5", "true"], "the user id 5 has no meaning", "--map-users 5:OUTER:1"),
@@ -41,6 +44,35 @@ fn a_command_line_that_cannot_work_is_bad_usage_with_a_way_out() {
         assert_eq!(output.status.code(), Some(2), "{words:?}: {told}");
         assert!(told.contains(message), "{words:?}: {told}");
         assert!(told.lines().any(|line| line.starts_with("hint:") && line.contains(hint)), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn a_malformed_building_block_is_told_by_its_option_and_form() {
+    for (option, value, message, hint) in [
+        ("--bind <SRC:DST>", "a", "the place \"a\" is not an absolute path", "name it from the new root, such as /usr"),
+        ("--bind <SRC:DST>", ":/etc", "malformed bind \":/etc\"", "it takes SRC:DST, or SRC for the same place inside"),
+        (
+            "--ro-bind <SRC:DST>",
+            "a:b",
+            "the place \"b\" is not an absolute path",
+            "name it from the new root, such as /usr",
+        ),
+        (
+            "--dir <DIR>",
+            "/a/../b",
+            "the place \"/a/../b\" goes through `..`",
+            "name it from the new root, such as /usr",
+        ),
+        ("--symlink <TEXT:DST>", "x", "malformed symbolic link \"x\"", "it takes TEXT:DST, as in `ln -s TEXT DST`"),
+    ] {
+        let name = option.split(' ').next().unwrap();
+        let output = unshare(&["-m", name, value, "true"]);
+        let expected = format!(
+            "error: invalid value '{value}' for '{option}': {message}\n\nFor more information, try '--help'.\n\
+             hint:  {hint}\n"
+        );
+        assert_eq!((output.status.code(), stderr(&output)), (Some(2), expected));
     }
 }
 
