@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::thread::CapabilitySet;
 
 use super::idmap::{self, IdKind, IdRange, MapSpec, SubidBlock};
+use super::plan::setgroups;
 use super::request::{Ids, Propagation, Request};
 use crate::account;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +30,7 @@ pub struct Facts {
     pub users: IdFacts,
     /// About group ids.
     pub groups: IdFacts,
-    /// The kernel's release.
+    /// The kernel's release, where it matters: for a time namespace.
     pub kernel: (u32, u32),
     /// How many supplementary groups we have, where it matters.
     pub supplementary_groups: usize,
@@ -44,7 +45,7 @@ pub struct Facts {
 pub struct IdFacts {
     /// The effective id.
     pub own: u32,
-    /// Whether we may map what we like (CAP_SETUID, CAP_SETGID).
+    /// Whether we may map what we like (CAP_SETUID, CAP_SETGID), where it matters.
     pub privileged: bool,
     /// Our subordinate ids.
     pub subids: Vec<SubidBlock>,
@@ -60,25 +61,11 @@ impl Facts {
     pub fn gather(request: &Request) -> Result<Self> {
         // Before anything of ours is open, for that would be taken for what was meant.
         check_descriptors(request)?;
-        let release = rustix::system::uname();
-        let mut facts = Self { kernel: parse_release(release.release().to_bytes()), ..Self::default() };
-        if !request.users.is_empty() || !request.groups.is_empty() {
-            let capabilities = rustix::thread::capabilities(None)
-                .map_err(|errno| Error::system("cannot read our capabilities", errno))?
-                .effective;
-            facts.users = IdFacts::gather(
-                IdKind::User,
-                rustix::process::geteuid().as_raw(),
-                capabilities.contains(CapabilitySet::SETUID),
-                &request.users,
-            )?;
-            facts.groups = IdFacts::gather(
-                IdKind::Group,
-                rustix::process::getegid().as_raw(),
-                capabilities.contains(CapabilitySet::SETGID),
-                &request.groups,
-            )?;
+        let mut facts = Self::default();
+        if request.kinds.contains(NamespaceKind::Time) {
+            facts.kernel = parse_release(rustix::system::uname().release().to_bytes());
         }
+        facts.gather_ids(request)?;
         if request.group.is_some() {
             facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }
@@ -105,6 +92,32 @@ impl Facts {
             facts.makes_cgroup = is_missing_cgroup(cgroup)?;
         }
         Ok(facts)
+    }
+
+    fn gather_ids(&mut self, request: &Request) -> Result<()> {
+        // Maps of our own ids alone are written from inside, with no capability.
+        let ranges = !request.users.specs.is_empty() || !request.groups.specs.is_empty();
+        let own_alone = !ranges && request.owner.is_none() && setgroups(request) != Some(true);
+        let maps = !request.users.is_empty() || !request.groups.is_empty();
+        let capabilities = match maps && !own_alone {
+            true => {
+                rustix::thread::capabilities(None)
+                    .map_err(|errno| Error::system("cannot read our capabilities", errno))?
+                    .effective
+            }
+            false => CapabilitySet::empty(),
+        };
+        if !request.users.is_empty() {
+            let own = rustix::process::geteuid().as_raw();
+            let privileged = capabilities.contains(CapabilitySet::SETUID);
+            self.users = IdFacts::gather(IdKind::User, own, privileged, &request.users)?;
+        }
+        if !request.groups.is_empty() {
+            let own = rustix::process::getegid().as_raw();
+            let privileged = capabilities.contains(CapabilitySet::SETGID);
+            self.groups = IdFacts::gather(IdKind::Group, own, privileged, &request.groups)?;
+        }
+        Ok(())
     }
 
     pub(super) fn ids(&self, kind: IdKind) -> &IdFacts {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::common::{Helper, nstool, stdout_of};
-use crate::need_root;
+use crate::{need, need_root};
 
 #[test]
 fn without_a_child_the_command_takes_nstools_place() {
@@ -67,4 +67,23 @@ fn the_directory_and_the_environment_are_as_asked() {
     let mut command = nstool();
     command.env("SHELL", "/bin/pwd").args(["unshare", "-u"]).current_dir("/");
     assert_eq!(stdout_of(command.output().unwrap()), "/\n");
+}
+
+#[test]
+fn nothing_is_asked_of_the_kernel_that_the_request_does_not_need() {
+    need_root!();
+    need!("strace");
+    for (options, expected) in
+        [(&["-m", "-u", "-i", "-n"][..], [0, 0, 0, 0]), (&["-U", "-r"], [1, 1, 0, 0]), (&["-T"], [0, 0, 0, 1])]
+    {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", "trace=geteuid,getegid,capget,uname,execve,access,faccessat,faccessat2"]);
+        command.args([env!("CARGO_BIN_EXE_nstool"), "unshare"]).args(options).arg("true");
+        let output = command.env("PATH", "/no/such/place:/usr/bin:/bin").stdin(Stdio::null()).output().unwrap();
+        let told = stderr(&output);
+        let calls = ["geteuid(", "getegid(", "capget(", "uname("].map(|call| told.matches(call).count());
+        assert_eq!(calls, expected, "{options:?}: {told}");
+        // A place in PATH that has no such program is not looked at again when another one has it.
+        assert_eq!(told.matches("/no/such/place/true").count(), 1, "{told}");
+    }
 }
