@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::WaitOptions;
 
 use super::apply::{Event, Observer, Stop, failed, refused};
 use super::cgroup::Group;
@@ -107,7 +107,7 @@ fn make(
     let (listener, speaker) = talk::pipe().map_err(trouble)?;
     let (reports, report) = report::pipe().map_err(trouble)?;
     let (go, tell_go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| trouble(errno.into()))?;
-    let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+    let death_signal = request.parent_death_signal.and_then(process::signal);
     // An init never changes its credentials, so that the kernel's own signal suffices.
     let (gate, gatekeeper) = match death_signal.filter(|_| !request.init) {
         Some(_) => gate().map(|(gate, keeper)| (Some(gate), Some(keeper))).map_err(trouble)?,

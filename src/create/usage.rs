@@ -4,11 +4,10 @@ use super::request::{Propagation, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind::{self, Mnt, Net, Pid, Time, User, Uts};
 use crate::printable;
+use crate::sys::process::signal;
 
 /// The longest host and domain name (`__NEW_UTS_LEN`).
 const NAME_BYTES: usize = 64;
-/// The signals with a name.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=31;
 
 /// Refuses a request that contradicts itself.
 ///
@@ -62,8 +61,8 @@ pub(super) fn check(request: &Request) -> Result<()> {
             return Err(refuse(message, "a name has 1 to 64 bytes"));
         }
     }
-    if let Some(signal) = request.parent_death_signal.filter(|signal| !SIGNALS.contains(signal)) {
-        return Err(refuse(format!("there is no signal {signal}"), "signals are 1 to 31"));
+    if let Some(number) = request.parent_death_signal.filter(|number| signal(*number).is_none()) {
+        return Err(refuse(format!("there is no signal {number}"), "signals are 1 to 31 and SIGRTMIN to SIGRTMAX"));
     }
     maps(request)?;
     persistence(request)?;

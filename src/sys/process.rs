@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::process::Signal;
+
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
@@ -37,6 +39,14 @@ pub(crate) fn fork() -> io::Result<Fork> {
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: the call takes an integer and does not return.
     unsafe { libc::_exit(status) }
+}
+
+/// Returns the signal of a number, also a real-time one; `None` if there is none, or the C library uses it itself.
+pub(crate) fn signal(number: i32) -> Option<Signal> {
+    // SAFETY: these numbers are signals, and left to programs.
+    let real_time = |number| unsafe { Signal::from_raw_unchecked(number) };
+    let numbers = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    Signal::from_named_raw(number).or_else(|| numbers.contains(&number).then(|| real_time(number)))
 }
 
 /// Sends a signal to a process. ESRCH: it is gone.

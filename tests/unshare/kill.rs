@@ -118,11 +118,16 @@ fn the_signal_of_kill_child_is_the_one_asked_for_and_none_lets_the_child_live() 
     need_root!();
     let scratch = Scratch::new();
     let note = scratch.text("note");
-    let script = format!("trap 'echo usr1 > {note}; exit' USR1; echo up > {note}; while :; do sleep 0.01; done");
+    // By number, as not every shell names real-time signals.
+    let third = libc::SIGRTMIN() + 3;
+    let script =
+        format!("trap 'echo usr1 > {note}; exit' USR1 {third}; echo up > {note}; while :; do sleep 0.01; done");
     for (options, survives) in [
         (&["--kill-child=USR1"][..], false),
         (&["--kill-child=none"], true),
+        (&["--kill-child=RTMIN+3"], false),
         (&["--kill-child=USR1", "--init"], false),
+        (&["--kill-child=SIGRTMIN+3", "--init"], false),
         (&["--kill-child=none", "--init"], true),
     ] {
         let mark = Mark::new();
