@@ -86,7 +86,14 @@ fn alone(steps: &[Prepared], mut program: Program, observer: Observer<'_>) -> Re
 /// Words why the command could not be executed.
 pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
     let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
-    let error = refusal.explain(program.name(), program.candidates());
+    let root = steps.iter().find_map(|step| match &step.action {
+        Action::OpenRoot { dir, .. } => Some(dir.as_c_str()),
+        _ => None,
+    });
+    let mut error = refusal.explain_in(root, program.name(), program.candidates());
+    if refusal.errno == libc::ENOENT && root.is_some() {
+        error = error.with_hint("nothing outside of it can be run: put it there, or bind it (-m --ro-bind /usr)");
+    }
     Stop { status: refusal.exit_status(), failed: step, ..error.into() }
 }
 

@@ -203,6 +203,28 @@ fn a_command_that_cannot_run_has_the_shells_status_and_its_cause() {
 }
 
 #[test]
+fn a_command_that_the_new_root_lacks_is_missed_there() {
+    need_root!();
+    let scratch = Scratch::new();
+    let root = scratch.text("");
+    for options in [&["--root", &root][..], &["-m", "--pivot-root", &root], &["-rf", "-R", &root]] {
+        for (command, cause) in
+            [("ls", "no directory of PATH has it (/a, /usr/bin, .)"), ("/bin/ls", "there is no such file")]
+        {
+            let mut nstool = common::nstool();
+            nstool.env("PATH", "/a:/usr/bin:/a:/usr/bin:.").arg("unshare").args(options).args(["--", command]);
+            let output = nstool.output().unwrap();
+            let expected = format!("error: cannot run {command} in the new root {root}\ncause: {cause}\nhint: ");
+            assert_eq!(output.status.code(), Some(127));
+            assert!(stderr(&output).starts_with(&expected), "{}", stderr(&output));
+        }
+    }
+    // Without one, there is nothing to say of it.
+    let output = unshare(&["--", "no-such-program"]);
+    assert!(!stderr(&output).contains("root"), "{}", stderr(&output));
+}
+
+#[test]
 fn shared_parents_are_warned_of() {
     need_root!();
     let script = "mount --make-rshared / && \"$0\" unshare -m --propagation unchanged --dry-run --tmpfs /tmp true";
