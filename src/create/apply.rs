@@ -25,6 +25,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The pid namespace that is kept at this file has lost its PID 1, and no process can start in it any more.
+    Spent(&'a Path),
     /// The control group that was made for the command stays for as long as so many processes are in it.
     Populated(&'a Path, usize),
 }

@@ -76,6 +76,10 @@ pub(super) fn run(
     let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
+    // The child was its PID 1, as the command or as its init.
+    if let Some((_, file)) = request.persist.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) {
+        observer(Event::Spent(file));
+    }
     if let (Some(group), Some(path)) = (&group, &request.cgroup)
         && let count @ 1.. = group.population()
     {

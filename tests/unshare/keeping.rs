@@ -178,6 +178,43 @@ fn kept_pid_and_time_namespaces_are_those_of_the_child() {
     assert_ne!(kept[4], inode_of(std::process::id() as i32, "pid"));
 }
 
+#[test]
+fn a_pid_namespace_that_is_kept_without_its_init_is_told_of() {
+    need_root!();
+    let scratch = Scratch::new();
+    for (number, options) in [&[][..], &["--init"], &["--fork", "--uts"]].into_iter().enumerate() {
+        let file = scratch.text(&number.to_string());
+        let keep = format!("--pid={file}");
+        let output = unshare(&[&[keep.as_str()][..], options, &["sh", "-c", "echo ran; exit 3"]].concat());
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(3), "ran\n"));
+        let told = stderr(&output);
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(
+            told.starts_with("note:  no process can start") && told.contains(&format!("`umount {file}`")),
+            "{told}"
+        );
+        // As it says.
+        let mut enter = nstool();
+        let output = enter.args(["enter", &format!("--pid={file}"), "--", "true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
+        release(&file);
+    }
+    // Of other kinds, and where the file was taken back, there is nothing to say.
+    let kept = scratch.text("uts");
+    assert_eq!(stderr(&unshare(&["-p", &format!("--uts={kept}"), "true"])), "");
+    release(&kept);
+    let file = scratch.text("pid");
+    let output = unshare(&[&format!("--pid={file}"), "--", "/no/such/program"]);
+    assert!(!stderr(&output).contains("note:") && !Path::new(&file).exists(), "{}", stderr(&output));
+    // util-linux's unshare says nothing.
+    fs::write(&file, "").unwrap();
+    let mut command = nstool();
+    std::os::unix::process::CommandExt::arg0(&mut command, "unshare");
+    let output = command.args(["-f", &format!("--pid={file}"), "true"]).output().unwrap();
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+    release(&file);
+}
+
 /// The scratch directory as a mount of its own, so that a mount namespace can be kept there wherever the suite runs;
 /// unmounted, with all below it, at the end.
 struct PrivateMount<'a>(&'a Scratch);

@@ -234,6 +234,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     let verbose = args.verbose;
     let mut observer = |event: Event<'_>| match event {
+        Event::Spent(file) => {
+            let file = printable(file.as_os_str().as_encoded_bytes());
+            report::note(
+                &format!(
+                    "no process can start any more in the pid namespace kept at {file}, for its PID 1 has ended: \
+                     release it (`umount {file}`), and keep one by a command that stays (`sleep infinity`)"
+                ),
+                terminal,
+            );
+        }
         Event::Populated(path, count) => report::note(
             &format!(
                 "the control group {} stays as long as processes are in it (now {count})",
