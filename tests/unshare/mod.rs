@@ -1,5 +1,6 @@
 //! `nstool unshare`.
 
+mod causes;
 mod cgroup;
 mod command;
 mod compare;
@@ -119,6 +120,22 @@ fn as_nobody_with(scratch: &Scratch, program: &[&str], words: &[&str]) -> Output
     let program = if program.is_empty() { &[nstool.as_str(), "unshare"] } else { program };
     command.args(["-m", "sh", "-c", script, "sh", &subids]).args(program).args(words);
     command.stdin(Stdio::null()).current_dir("/").output().unwrap()
+}
+
+/// Runs a shell script in a mount namespace of its own, in which `$0` is nstool and the words are `$1` and so on.
+fn apart(script: &str, words: &[&str]) -> Output {
+    let script = format!("{}; {script}", without_foreign_mounts());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool")]).args(words).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn assert_told(output: &Output, expected: &[&str]) {
+    let told = stderr(output);
+    for part in expected {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 /// The options of a container whose root is a directory.
