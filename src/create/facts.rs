@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
 
+use super::capabilities::CapabilityFacts;
 use super::idmap::{self, IdKind, IdRange, MapSpec, SubidBlock};
 use super::plan::setgroups;
 use super::request::{Ids, Propagation, Request};
@@ -38,6 +39,8 @@ pub struct Facts {
     pub mounts: Vec<Mount>,
     /// Whether the control group to join is missing, and to be made.
     pub makes_cgroup: bool,
+    /// About our capabilities, where the command is to have some.
+    pub capabilities: Option<CapabilityFacts>,
 }
 
 /// What is known about our ids of one sort.
@@ -66,6 +69,7 @@ impl Facts {
             facts.kernel = parse_release(rustix::system::uname().release().to_bytes());
         }
         facts.gather_ids(request)?;
+        facts.capabilities = CapabilityFacts::gather(request)?;
         if request.group.is_some() {
             facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }

@@ -8,6 +8,7 @@
 //! back unless it hears that the command runs. A control group made for the command is removed by another.
 
 mod apply;
+mod capabilities;
 mod cgroup;
 mod child;
 mod diagnose;
@@ -33,6 +34,7 @@ mod usage;
 mod warnings;
 
 pub use apply::{Event, Stop, apply};
+pub use capabilities::CapabilityFacts;
 pub use facts::{Facts, IdFacts};
 pub use filesystem::{Operation, TargetPath};
 pub use plan::{Action, Clock, MapWriter, Place, Plan, Step};

@@ -159,6 +159,6 @@ pub struct Root {
 pub struct Capabilities {
     /// Those that stay in the bounding set, and with it in all others.
     pub bounding: u64,
-    /// Those that an ordinary user holds as well (ambient capabilities).
+    /// Those that an ordinary user holds as well (ambient capabilities); with every bit, all that can be had.
     pub ambient: u64,
 }

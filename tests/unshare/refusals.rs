@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::common::stdout_of;
-use crate::need_root;
+use crate::{need, need_root};
 
 #[test]
 fn a_command_line_that_cannot_work_is_bad_usage_with_a_way_out() {
@@ -224,4 +224,33 @@ fn a_new_root_that_is_none_is_said_so() {
         assert_eq!(output.status.code(), Some(125));
         assert!(stderr(&output).contains(cause), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_capability_that_the_command_would_not_have_is_refused_by_name() {
+    need_root!();
+    need!("setpriv");
+    let setpriv = |confined: &[&str], words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(confined).args([env!("CARGO_BIN_EXE_nstool"), "unshare"]).args(words);
+        command.args(["--", "sh", "-c", "grep CapEff /proc/self/status | cut -f2"]).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let confined = &["--bounding-set=-kill", "--inh-caps=-kill"][..];
+    for words in
+        [&["-n", "--cap-add", "kill"][..], &["--cap-drop", "all", "--cap-add", "CAP_KILL", "--cap-add", "chown"]]
+    {
+        let output = setpriv(confined, words);
+        assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
+        assert_told(
+            &output,
+            &["cannot have cap_kill\n", "CapPrm", "hint:  start nstool with it; or add --map-root-user"],
+        );
+        assert!(output.stdout.is_empty());
+    }
+    let has = |output: Output| u64::from_str_radix(common::stdout_of(output).trim(), 16).unwrap() & 1 << 5 != 0;
+    // As the hint says; and what is asked for with ALL is what there is.
+    assert!(has(setpriv(confined, &["-r", "--cap-add", "kill"])));
+    assert!(!has(setpriv(confined, &["--cap-add", "all"])));
+    assert!(has(setpriv(&[], &["--cap-add", "kill"])));
 }

@@ -23,6 +23,7 @@ impl Plan {
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
         if !request.in_place {
             credentials(request, [&users, &groups])?;
+            facts.capabilities.map_or(Ok(()), |capabilities| capabilities.check(request))?;
         }
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
