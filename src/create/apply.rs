@@ -105,7 +105,11 @@ pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> 
         Action::Create { kinds, .. } => Some(*kinds),
         _ => None,
     });
-    let scene = Scene::gather(kinds.unwrap_or_default());
+    let group = steps.iter().find_map(|step| match &step.action {
+        Action::JoinCgroup(group) => Some(group.as_path()),
+        _ => None,
+    });
+    let scene = Scene::gather(kinds.unwrap_or_default()).with_group(group);
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
     let error = diagnose::failure(&step.action, errno, &scene);
     Stop { failed: Some(Box::new((step.action.clone(), errno))), ..error.into() }

@@ -100,9 +100,7 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
         Action::OpenRoot { .. } | Action::ChangeRoot { .. } if errno == libc::ENOTDIR => {
             say("the new root is no directory", "name a directory")
         }
-        Action::StartInit if errno == libc::EAGAIN => {
-            say("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it")
-        }
+        Action::StartInit | Action::Fork if errno == libc::EAGAIN => too_many_processes(scene),
         Action::ChangeRoot { pivot: true } => match errno {
             libc::EINVAL if scene.initial_root => say(
                 "the root is the kernel's first one (an initramfs), which cannot be moved",
@@ -257,7 +255,7 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
             "possible causes: the init of our pid namespace has ended, so that no process can start in it; or memory",
             "create a pid namespace anew",
         ),
-        libc::EAGAIN => own("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it"),
+        libc::EAGAIN => too_many_processes(scene),
         _ => None,
     }
 }
@@ -333,6 +331,14 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
         (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
         _ => None,
     }
+}
+
+fn too_many_processes(scene: &Scene) -> Option<Finding> {
+    let limit = scene.joined_limit.as_ref().map(|limit| format!(" ({limit})")).unwrap_or_default();
+    Some((
+        format!("a limit of processes is reached{limit}"),
+        "`ulimit -u` and pids.max of the control group, or of one above it, set it".to_owned(),
+    ))
 }
 
 fn apparmor() -> Option<Finding> {

@@ -3,11 +3,13 @@
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::CapabilitySet;
 
 use crate::kind::{KindSet, NamespaceKind};
+use crate::printable;
 use crate::proc::{Proc, mountinfo};
 use crate::sys::child::read_within;
 
@@ -42,6 +44,8 @@ pub(super) struct Scene {
     pub(super) userns_clone_off: bool,
     /// Whether `kernel.apparmor_restrict_unprivileged_userns` is 1.
     pub(super) apparmor_restricts: bool,
+    /// What the control group that was joined says of processes: its pids.max.
+    pub(super) joined_limit: Option<String>,
     /// Whether a seccomp filter is in force.
     pub(super) seccomp: bool,
     /// The kinds this kernel lacks, of those that were to be created.
@@ -93,6 +97,7 @@ impl Scene {
             limits: kinds.iter().filter_map(limit).collect(),
             userns_clone_off: number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1),
+            joined_limit: None,
             seccomp: status.lines().any(|line| line.starts_with("Seccomp:") && line.trim_end().ends_with('2')),
             lacking: kinds.iter().filter(lacks).collect(),
         }
@@ -100,6 +105,16 @@ impl Scene {
 }
 
 impl Scene {
+    /// Looks at the control group that was joined too.
+    #[must_use]
+    pub(super) fn with_group(self, group: Option<&Path>) -> Self {
+        let limit = |group: &Path| {
+            let limit = std::fs::read_to_string(group.join("pids.max")).ok()?;
+            Some(format!("pids.max of {} is {}", printable(group.as_os_str().as_encoded_bytes()), limit.trim()))
+        };
+        Self { joined_limit: group.and_then(limit), ..self }
+    }
+
     /// Says which of these capabilities root lacks, and where; `None` if we are not root, or lack none of them.
     pub(super) fn root_without(&self, needed: CapabilitySet) -> Option<String> {
         let missing = crate::CapabilitySet((self.root_lacks? & needed).bits());
