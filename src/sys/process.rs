@@ -100,6 +100,11 @@ fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> boo
     matches!(result, Some(Ok(_)))
 }
 
+/// Finds out whether there is close_range(2), on a number that no descriptor has.
+pub(crate) fn try_close_range() {
+    close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::OnExec);
+}
+
 fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     use rustix::fs::{Mode, OFlags, RawDir};
     let close = |fd: RawFd| {
