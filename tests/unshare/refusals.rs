@@ -77,6 +77,21 @@ fn a_malformed_building_block_is_told_by_its_option_and_form() {
 }
 
 #[test]
+fn a_command_that_is_no_child_contradicts_what_makes_it_one_by_the_option_that_was_typed() {
+    for (option, shown) in [
+        ("--fork", "--fork"),
+        ("--kill-child", "--kill-child[=<SIG>]"),
+        ("--forward-signals", "--forward-signals"),
+        ("--init", "--init"),
+    ] {
+        let output = unshare(&["-pF", option, "true"]);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("--no-fork") && told.contains(&format!("'{shown}'")), "{told}");
+    }
+}
+
+#[test]
 fn malformed_values_are_bad_usage() {
     for words in [
         &["--map-users", "0:0", "true"][..],

@@ -146,12 +146,13 @@ pub(crate) struct Args {
     #[arg(short, long, help_heading = "Process")]
     fork: bool,
     /// Stay outside the new pid namespace; the command's first child is its PID 1
-    #[arg(short = 'F', long, conflicts_with = "fork", help_heading = "Process")]
+    #[arg(short = 'F', long, conflicts_with_all = ["fork", "kill_child", "forward_signals"], help_heading = "Process")]
     no_fork: bool,
     /// Run a PID 1 that reaps orphans, passes signals on and the exit status back; implies --pid
     #[arg(long, conflicts_with = "no_fork", help_heading = "Process")]
     init: bool,
-    /// Send the child SIG (KILL) when nstool dies; this is so whenever there is a child, unless SIG is none
+    /// Send the child SIG (KILL), a name or number, also a real-time one, when nstool dies; this is so whenever there is a
+    /// child, unless SIG is none
     #[arg(long, alias = "die-with-parent", value_name = "SIG", num_args = 0..=1, require_equals = true,
           default_missing_value = "KILL", help_heading = "Process")]
     kill_child: Option<DeathSignal>,
@@ -191,7 +192,8 @@ pub(crate) struct Args {
     /// Write the child's pid and namespaces to this descriptor, as JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     info_fd: Option<RawFd>,
-    /// Write the same, and the exit status of a command that ran, to this descriptor, each as a line of JSON
+    /// Write the same, and when the command has ended its exit status, to this descriptor, each as a line of JSON; a command
+    /// that could not be executed has none
     #[arg(long, value_name = "FD", help_heading = "Process")]
     json_status_fd: Option<RawFd>,
 
