@@ -63,9 +63,11 @@ pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
 
 /// Finds out whether there is clone3(2), without a child.
 pub(crate) fn try_clone3() {
-    // SAFETY: arguments of no size are refused (EINVAL) before anything is read or made.
     let _ = CLONE3.attempt(|| {
-        check(unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<CloneArguments>(), 0_usize) } as libc::c_int)
+        let none = std::ptr::null::<CloneArguments>();
+        // SAFETY: arguments of no size are refused (EINVAL) before anything is read or made.
+        let result = unsafe { libc::syscall(libc::SYS_clone3, none, 0_usize) };
+        check(result as libc::c_int)
     });
 }
 

@@ -58,7 +58,9 @@ fn is_absence(error: &io::Error) -> bool {
 /// Tries on ourselves what can be tried so, for which no /proc is needed; a scan tries the rest.
 pub fn try_interfaces() {
     use super::{create, handle::Handle, mounts, nsfs, pidfd, process, statmount};
-    (create::try_clone3(), process::try_close_range(), mounts::try_on_root());
+    create::try_clone3();
+    process::try_close_range();
+    mounts::try_on_root();
     let Some(Ok(own)) = pidfd::open(rustix::process::getpid().as_raw_nonzero().get()) else { return };
     let _ = (pidfd::info(own.as_fd()), pidfd::getfd(own.as_fd(), own.as_raw_fd()));
     let Some(Ok(mounts)) = pidfd::namespace(own.as_fd(), NamespaceLink::Own(NamespaceKind::Mnt)) else { return };
