@@ -267,7 +267,7 @@ fn check_descriptors(request: &Request) -> Result<()> {
 }
 
 /// Tells whether a namespace is bound to `file`.
-fn carries_namespace(file: &Path) -> bool {
+pub(super) fn carries_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|statfs| statfs.f_type as u64 == NSFS_MAGIC)
 }
 

@@ -11,6 +11,7 @@ use rustix::process::WaitOptions;
 use super::apply::{Event, Observer, Stop, failed, refused};
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::facts::carries_namespace;
 use super::first::First;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
@@ -76,8 +77,10 @@ pub(super) fn run(
     let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
-    // The child was its PID 1, as the command or as its init.
-    if let Some((_, file)) = request.persist.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) {
+    // The child was its PID 1, as the command or as its init. Somebody may have released the file meanwhile.
+    if let Some((_, file)) = request.persist.iter().find(|(kind, _)| *kind == NamespaceKind::Pid)
+        && carries_namespace(file)
+    {
         observer(Event::Spent(file));
     }
     if let (Some(group), Some(path)) = (&group, &request.cgroup)

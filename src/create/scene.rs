@@ -77,8 +77,7 @@ impl Scene {
             unmapped: !maps("/proc/self/uid_map", rustix::process::geteuid().as_raw())
                 || !maps("/proc/self/gid_map", rustix::process::getegid().as_raw()),
             chrooted: match root {
-                // Nothing else asks.
-                _ if mounts.is_empty() || !new_user => None,
+                _ if mounts.is_empty() => None,
                 // In a plain directory: mountinfo shows what is below our root alone.
                 None => Some(true),
                 Some(root) => lies_below(root.id),

@@ -203,6 +203,10 @@ fn a_pid_namespace_that_is_kept_without_its_init_is_told_of() {
     let kept = scratch.text("uts");
     assert_eq!(stderr(&unshare(&["-p", &format!("--uts={kept}"), "true"])), "");
     release(&kept);
+    // What somebody has released meanwhile needs no releasing.
+    let released = scratch.text("released");
+    let umount = format!("umount --lazy {released}");
+    assert_eq!(stderr(&unshare(&[&format!("--pid={released}"), "sh", "-c", &umount])), "");
     let file = scratch.text("pid");
     let output = unshare(&[&format!("--pid={file}"), "--", "/no/such/program"]);
     assert!(!stderr(&output).contains("note:") && !Path::new(&file).exists(), "{}", stderr(&output));
