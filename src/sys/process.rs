@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::process::Signal;
+
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
@@ -37,6 +39,14 @@ pub(crate) fn fork() -> io::Result<Fork> {
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: the call takes an integer and does not return.
     unsafe { libc::_exit(status) }
+}
+
+/// Returns the signal of a number, also a real-time one; `None` if there is none, or the C library uses it itself.
+pub(crate) fn signal(number: i32) -> Option<Signal> {
+    // SAFETY: these numbers are signals, and left to programs.
+    let real_time = |number| unsafe { Signal::from_raw_unchecked(number) };
+    let numbers = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    Signal::from_named_raw(number).or_else(|| numbers.contains(&number).then(|| real_time(number)))
 }
 
 /// Sends a signal to a process. ESRCH: it is gone.
@@ -94,6 +104,11 @@ fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> boo
         check(result as libc::c_int)
     });
     matches!(result, Some(Ok(_)))
+}
+
+/// Finds out whether there is close_range(2), on a number that no descriptor has.
+pub(crate) fn try_close_range() {
+    close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::OnExec);
 }
 
 fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
