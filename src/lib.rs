@@ -54,7 +54,7 @@ pub use printable::printable;
 pub use sys::probe::{Interface, interfaces, try_interfaces};
 #[cfg(feature = "cli")]
 #[doc(hidden)]
-pub use sys::startup::stdout_was_closed;
+pub use sys::startup::{begin, stdout_was_closed};
 
 /// The example in README.md, compiled and run with the doctests.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal};
 
@@ -28,7 +29,7 @@ pub(super) struct ChildSide {
     pub(super) program: Program,
     pub(super) speaker: Speaker,
     pub(super) report: Writer,
-    /// One byte comes when the steps outside are done; its end means that nstool is gone.
+    /// One byte comes when the steps outside are done; its end means that nstool wants one, or is gone.
     pub(super) go: OwnedFd,
     /// Where the child waits for its guardian, if it gets one.
     pub(super) gate: Option<Gate>,
@@ -80,6 +81,9 @@ impl ChildSide {
             }
             awaited = false;
             worked = true;
+            if self.state.trail.has_room() && self.is_forsaken() {
+                self.give_up();
+            }
             match inside::carry_out(&self.steps, number, &mut self.state) {
                 Ok(()) if self.tell => self.speaker.say(Word::Done(number)),
                 Ok(()) => {}
@@ -89,7 +93,7 @@ impl ChildSide {
         process::exit_now(TROUBLE)
     }
 
-    fn await_outside(&self, worked: bool) {
+    fn await_outside(&mut self, worked: bool) {
         // The parent begins by itself; later it has to be told that it is its turn.
         if worked {
             self.speaker.say(Word::Ready);
@@ -99,15 +103,33 @@ impl ChildSide {
             match rustix::io::read(&self.go, &mut byte) {
                 Ok(1) => return,
                 Err(Errno::INTR) => {}
-                _ => process::exit_now(TROUBLE),
+                _ => self.give_up(),
             }
         }
     }
 
+    /// Ends without having run the command.
+    fn give_up(&mut self) -> ! {
+        self.state.trail.take_back();
+        process::exit_now(TROUBLE)
+    }
+
+    /// Tells whether nstool wants an end, or is gone.
+    fn is_forsaken(&self) -> bool {
+        let mut polled = [PollFd::new(&self.go, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+    }
+
     /// Goes on as the command's process; what stays is the init.
     fn start_init(&mut self, number: usize) {
+        // Before there is a command, which could be quicker.
+        let hidden = init::hide();
         match process::fork() {
-            Ok(Fork::Child) => self.death_signal = None,
+            Ok(Fork::Child) => {
+                hidden.undo();
+                self.death_signal = None;
+            }
             Ok(Fork::Parent(command)) => {
                 // Up to here it was SIGKILL, whatever is asked for.
                 if self.death_signal != Some(Signal::KILL)
@@ -130,16 +152,18 @@ impl ChildSide {
         if let Err(error) = set {
             self.fail(number, &error);
         }
-        if self.gate.as_ref().is_some_and(|gate| !gate.pass()) {
-            process::exit_now(TROUBLE);
+        if self.gate.as_ref().is_some_and(|gate| !gate.pass()) || self.is_forsaken() {
+            self.give_up();
         }
         self.speaker.say(Word::Launched);
         let refusal = become_program(&mut self.program, &[], None, Some(supervisor));
+        self.state.trail.take_back();
         self.report.send(&Failure { step: number as u32, errno: refusal.errno, refusal: Some(refusal) });
         process::exit_now(i32::from(refusal.exit_status()))
     }
 
-    fn fail(&self, number: usize, error: &io::Error) -> ! {
+    fn fail(&mut self, number: usize, error: &io::Error) -> ! {
+        self.state.trail.take_back();
         self.speaker.say(Word::Failed(number, error.raw_os_error().unwrap_or(libc::EIO)));
         process::exit_now(TROUBLE)
     }

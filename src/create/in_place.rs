@@ -43,21 +43,26 @@ pub(super) fn run(
     let fork = steps.iter().position(|step| step.action == Action::Fork);
     let mut state = State::for_steps(steps);
     // The last is the command.
-    for (number, step) in steps.iter().enumerate().take(fork.unwrap_or(steps.len() - 1)) {
+    let done = steps.iter().enumerate().take(fork.unwrap_or(steps.len() - 1)).try_for_each(|(number, step)| {
         match &helper {
             Some(helper) if step.place == Place::Outside => helper.take(steps, number)?,
             _ => carry_out(steps, number, &mut state).map_err(|error| failed(steps, step, &error))?,
         }
         observer(Event::Done(&step.action));
-    }
-    match fork {
-        Some(fork) => forked(request, steps, (fork, state), program, &mut helper, observer),
-        None => {
+        Ok(())
+    });
+    let stop = match (done, fork) {
+        // Whatever makes places comes after the fork.
+        (Ok(()), Some(fork)) => return forked(request, steps, (fork, state), program, &mut helper, observer),
+        (Ok(()), None) => {
             drop(helper);
             let refusal = become_program(&mut program, &[], None, None);
-            Err(refused(steps, &refusal, &program))
+            refused(steps, &refusal, &program)
         }
-    }
+        (Err(stop), _) => stop,
+    };
+    state.trail.take_back();
+    Err(stop)
 }
 
 fn trouble(error: io::Error) -> Stop {
@@ -93,7 +98,7 @@ fn forked(
             if let Some(helper) = helper {
                 helper.orders = None;
             }
-            let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+            let death_signal = request.parent_death_signal.and_then(process::signal);
             go_on(steps, (fork, state), program, death_signal, &supervisor, &gate, &report)
         }
         Err(error) => {
@@ -143,23 +148,24 @@ fn go_on(
     if !gate.pass() {
         process::exit_now(1);
     }
-    let fail = |step: usize, errno, refusal| -> ! {
+    let fail = |state: &mut State, step: usize, errno, refusal| -> ! {
+        state.trail.take_back();
         report.send(&Failure { step: step as u32, errno, refusal });
         process::exit_now(1)
     };
     for number in (fork + 1..steps.len()).filter(|number| steps[*number].place != Place::Outside) {
         if let Err(error) = carry_out(steps, number, &mut state) {
-            fail(number, error.raw_os_error().unwrap_or(libc::EIO), None);
+            fail(&mut state, number, error.raw_os_error().unwrap_or(libc::EIO), None);
         }
     }
     // Only now, since a change of credentials undoes it.
     let set = death_signal.map_or(Ok(()), |signal| be_told_of_parents_death(supervisor, signal));
     let last = steps.len() - 1;
     if let Err(error) = set {
-        fail(last, error.raw_os_error().unwrap_or(libc::EIO), None);
+        fail(&mut state, last, error.raw_os_error().unwrap_or(libc::EIO), None);
     }
     let refusal = become_program(&mut program, &[], None, Some(supervisor));
-    fail(last, refusal.errno, Some(refusal))
+    fail(&mut state, last, refusal.errno, Some(refusal))
 }
 
 /// What becomes of signals to us while the command runs.

@@ -10,12 +10,30 @@ use crate::exec::Ending;
 use crate::id::Pid;
 use crate::sys::process::{self, Closing, Received, SignalSet};
 
-/// Looks after `command`, our child, until it has ended, then ends; the kernel kills whatever is left in the namespace.
-/// All signals are blocked.
-pub(super) fn run(command: Pid, speaker: &Speaker, tell_reaped: bool, keep: Option<RawFd>) -> ! {
-    // What runs inside may be root there. It shall not trace us, nor come by our file through /proc/1/exe.
+/// What [`hide`] changed.
+pub(super) struct Hidden(Option<DumpableBehavior>);
+
+/// Hides us from what runs inside, which may be root there: it shall not trace us, nor come by our file through
+/// /proc/1/exe. To be done before the command is forked, which undoes it for itself.
+pub(super) fn hide() -> Hidden {
+    let before = rustix::process::dumpable_behavior().ok();
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = rustix::thread::set_name(c"nstool-init");
+    Hidden(before)
+}
+
+impl Hidden {
+    /// In the command's process, whose name the program brings.
+    pub(super) fn undo(self) {
+        if let Some(before) = self.0 {
+            let _ = rustix::process::set_dumpable_behavior(before);
+        }
+    }
+}
+
+/// Looks after `command`, our child, until it has ended, then ends; the kernel kills whatever is left in the namespace.
+/// All signals are blocked, and we are [hidden](hide).
+pub(super) fn run(command: Pid, speaker: &Speaker, tell_reaped: bool, keep: Option<RawFd>) -> ! {
     let mut kept = [speaker.as_fd().as_raw_fd(), keep.unwrap_or(-1)];
     kept.sort_unstable();
     process::close_all_but(&kept, Closing::Now, None);

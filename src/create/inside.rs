@@ -12,9 +12,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 
 use super::filesystem::Operation;
 use super::mounts;
+use super::place::Site;
 use super::plan::{Action, Place};
 use super::request::{Capabilities, Propagation};
 use super::sources::Sources;
+use super::trail::Trail;
 use crate::kind::NamespaceKind;
 use crate::sys;
 
@@ -36,21 +38,36 @@ pub(super) struct State {
     root: Option<OwnedFd>,
     /// What building blocks take from outside.
     sources: Sources,
+    /// What they have made to mount on.
+    pub(super) trail: Trail,
 }
 
 impl State {
     /// Makes one with all the room that these steps need.
     pub(super) fn for_steps(steps: &[Prepared]) -> Self {
-        Self { root: None, sources: Sources::with_room_for(operations(steps)) }
+        let places = operations(steps).map(|operation| operation.target().steps().len()).sum();
+        let own_mounts = steps.iter().any(|step| match &step.action {
+            Action::Create { kinds, .. } => kinds.contains(NamespaceKind::Mnt),
+            _ => false,
+        });
+        Self {
+            root: None,
+            sources: Sources::with_room_for(operations(steps)),
+            trail: Trail::with_room_for(places, own_mounts),
+        }
     }
 
-    /// Returns the root and the sources.
-    fn parts(&mut self) -> io::Result<(BorrowedFd<'_>, &mut Sources)> {
+    fn root(&mut self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.parts()?.0.root)
+    }
+
+    fn parts(&mut self) -> io::Result<(Site<'_>, &mut Sources)> {
         let root = match self.root.take() {
             Some(root) => root,
             None => rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?,
         };
-        Ok((OwnedFd::as_fd(self.root.insert(root)), &mut self.sources))
+        let root = OwnedFd::as_fd(self.root.insert(root));
+        Ok((Site { root, trail: &mut self.trail }, &mut self.sources))
     }
 }
 
@@ -97,12 +114,12 @@ pub(super) fn carry_out(steps: &[Prepared], number: usize, state: &mut State) ->
         }
         Action::Operate(operation) => {
             state.sources.take_all(operations(steps));
-            let (root, sources) = state.parts()?;
-            mounts::carry_out(operation, root, sources, &prepared.submounts)?;
+            let (mut site, sources) = state.parts()?;
+            mounts::carry_out(operation, &mut site, sources, &prepared.submounts)?;
         }
         Action::MountProc(path) => mount_proc(path)?,
-        Action::MountBinfmt(place) => mounts::mount_kernel(c"binfmt_misc", state.parts()?.0, place)?,
-        Action::ChangeRoot { pivot } => mounts::change_root(state.parts()?.0, *pivot)?,
+        Action::MountBinfmt(place) => mounts::mount_kernel_there(c"binfmt_misc", state.root()?, place)?,
+        Action::ChangeRoot { pivot } => mounts::change_root(state.root()?, *pivot)?,
         Action::Register { file, line } => write(file, line.to_bytes())?,
         Action::ChangeDirectory(directory) => rustix::process::chdir(directory.as_c_str())?,
         Action::Bound(capabilities) => bound(*capabilities)?,
@@ -223,15 +240,16 @@ fn bound(capabilities: Capabilities) -> io::Result<()> {
 /// Makes what is kept survive the exec: as ambient capabilities, which an ordinary user keeps as well.
 fn keep(capabilities: Option<Capabilities>) -> io::Result<()> {
     let held = rustix::thread::capabilities(None)?.permitted;
-    let (permitted, ambient) = match capabilities {
+    let (effective, ambient) = match capabilities {
         Some(wanted) => (
             held & CapabilitySet::from_bits_retain(wanted.bounding),
             held & CapabilitySet::from_bits_retain(wanted.ambient),
         ),
         None => (held, held),
     };
-    // Ambient ones must be inheritable; nothing else is, for a program with file capabilities would gain it.
-    let sets = CapabilitySets { effective: permitted, permitted, inheritable: ambient };
+    // Ambient ones must be inheritable; nothing else is, for a program with file capabilities would gain it. What
+    // else is permitted ends with the exec (capabilities(7)); if there is none, it helps to take back what was made.
+    let sets = CapabilitySets { effective, permitted: held, inheritable: ambient };
     rustix::thread::set_capabilities(None, sets)?;
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);

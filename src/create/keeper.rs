@@ -22,6 +22,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 
 use super::mounts::FdPath;
+use super::place::{errno, is_same};
 use super::talk::{self, Listener, Speaker, Word};
 use crate::exec::Child;
 use crate::id::Pid;
@@ -165,7 +166,7 @@ impl Place {
     fn bind(&mut self) -> rustix::io::Result<()> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = OPEN_TREE.attempt(|| Ok(rustix::mount::open_tree(&self.namespace, c"", flags)?));
-        let tree = tree.transpose().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let tree = tree.transpose().map_err(errno)?;
         let file = self.open_file()?;
         let to = file.as_fd();
         match tree {
@@ -254,10 +255,6 @@ impl Place {
     fn remove(&self) {
         let _ = rustix::fs::unlinkat(&self.directory, self.name.as_c_str(), AtFlags::empty());
     }
-}
-
-fn is_same(one: &Stat, other: &Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// Takes a mount away, and no other that stands in the same place.

@@ -1,21 +1,22 @@
 //! Carries out the building blocks below the new root. Runs in the child, so nothing here allocates.
 //!
-//! A place below the root is opened with the root as the end of the world (`RESOLVE_IN_ROOT`), and what is mounted is
-//! attached to that very descriptor: a link in the tree cannot lead a mount outside of it, nor can one put there
-//! meanwhile. Kernels without these calls get mount(2) through `/proc/self/fd`, and links in the way are refused.
+//! What is mounted is attached to the very descriptor that its place was opened by (see [`place`](super::place)): no link
+//! put there meanwhile can lead a mount elsewhere. Kernels without these calls get mount(2) through `/proc/self/fd`.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
 };
 
 use super::filesystem::{DEVICES, Operation, TargetPath};
+use super::place::{Missing, Site, errno, open_below};
 use super::sources::{Source, Sources};
-use crate::sys::mounts::{OPEN_TREE, OPENAT2, set_attributes};
+use super::trail::Made;
+use crate::sys::mounts::{OPEN_TREE, set_attributes};
 
 const LINKS: [(&CStr, &CStr); 5] = [
     (c"/proc/self/fd", c"fd"),
@@ -25,18 +26,13 @@ const LINKS: [(&CStr, &CStr); 5] = [
     (c"pts/ptmx", c"ptmx"),
 ];
 
-/// What to make where a place does not exist.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    Directory,
-    File,
-}
+const KERNEL_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
-/// Carries out one operation below `root`, whose sources are the next ones. `submounts` are the mounts below the source of
-/// a bind, relative to it; a kernel without mount_setattr(2) needs them.
+/// Carries out one operation, whose sources are the next ones. `submounts` are the mounts below the source of a bind,
+/// relative to it; a kernel without mount_setattr(2) needs them.
 pub(super) fn carry_out(
     operation: &Operation,
-    root: BorrowedFd<'_>,
+    site: &mut Site<'_>,
     sources: &mut Sources,
     submounts: &[CString],
 ) -> Result<()> {
@@ -44,30 +40,35 @@ pub(super) fn carry_out(
         Operation::Bind { source, target, read_only } => {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             let flags = if *read_only { flags | MountFlags::RDONLY } else { flags };
-            bind(sources.next(source)?, root, target, flags, submounts)
+            bind(sources.next(source)?, site, target, flags, submounts)
         }
         Operation::Tmpfs { target, options } => {
             let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_c_str()));
-            mount_new(c"tmpfs", root, target, MountFlags::NOSUID | MountFlags::NODEV, options).map(drop)
+            mount_new(c"tmpfs", site, target, MountFlags::NOSUID | MountFlags::NODEV, options).map(drop)
         }
-        Operation::Proc { target } => mount_kernel(c"proc", root, target),
-        Operation::Sysfs { target } => mount_kernel(c"sysfs", root, target),
-        Operation::Dev { target } => make_dev(root, sources, target),
+        Operation::Proc { target } => mount_kernel(c"proc", site, target),
+        Operation::Sysfs { target } => mount_kernel(c"sysfs", site, target),
+        Operation::Dev { target } => make_dev(site, sources, target),
         Operation::Symlink { text, parent, name, .. } => {
-            let parent = open_or_make(root, parent, Missing::Directory)?;
+            let parent = site.open_or_make(parent, Missing::Directory)?;
             match rustix::fs::symlinkat(text.as_c_str(), &parent, name.as_c_str()) {
                 Err(Errno::EXIST) if reads(parent.as_fd(), name, text) => Ok(()),
-                result => result,
+                result => result.and_then(|()| site.trail.note(parent, name, Made::Link)),
             }
         }
-        Operation::Dir { target } => open_or_make(root, target, Missing::Directory).map(drop),
+        Operation::Dir { target } => site.open_or_make(target, Missing::Directory).map(drop),
     }
 }
 
 /// Mounts a filesystem that has no options, nosuid, nodev and noexec.
-pub(super) fn mount_kernel(fs_type: &CStr, root: BorrowedFd<'_>, target: &TargetPath) -> Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount_new(fs_type, root, target, flags, std::iter::empty()).map(drop)
+fn mount_kernel(fs_type: &CStr, site: &mut Site<'_>, target: &TargetPath) -> Result<()> {
+    mount_new(fs_type, site, target, KERNEL_FLAGS, std::iter::empty()).map(drop)
+}
+
+/// The same on a place that must be there.
+pub(super) fn mount_kernel_there(fs_type: &CStr, root: BorrowedFd<'_>, target: &TargetPath) -> Result<()> {
+    let place = open_below(root, target.whole())?;
+    mount_at(fs_type, root, target.whole(), place.as_fd(), KERNEL_FLAGS, std::iter::empty()).map(drop)
 }
 
 /// Tells whether the link `name` says `text`.
@@ -91,19 +92,19 @@ pub(super) fn bind_on_itself(dir: &CStr) -> Result<OwnedFd> {
 
 fn bind(
     source: Source,
-    root: BorrowedFd<'_>,
+    site: &mut Site<'_>,
     target: &TargetPath,
     flags: MountFlags,
     submounts: &[CString],
 ) -> Result<()> {
-    let missing = missing_for(source.as_fd())?;
+    let missing = Missing::for_source(source.as_fd())?;
     let bound = match source {
         Source::Tree(tree) => {
             // Before it is attached, so that it is nowhere to be seen without them.
             let restricted = set_attributes(tree.as_fd(), attributes_of(flags).bits().into());
             let is_restricted = restricted.transpose().map_err(errno)?.is_some();
-            let place = open_or_make(root, target, missing)?;
-            attach(tree.as_fd(), place.as_fd()).map_err(|errno| match missing_for(place.as_fd()) {
+            let place = site.open_or_make(target, missing)?;
+            attach(tree.as_fd(), place.as_fd()).map_err(|errno| match Missing::for_source(place.as_fd()) {
                 Ok(there) if there != missing => Errno::NOTDIR,
                 _ => errno,
             })?;
@@ -113,10 +114,10 @@ fn bind(
             tree
         }
         Source::Place(source) => {
-            let place = open_or_make(root, target, missing)?;
+            let place = site.open_or_make(target, missing)?;
             let (from, to) = (FdPath::new(source.as_fd()), FdPath::new(place.as_fd()));
             rustix::mount::mount(from.as_c_str(), to.as_c_str(), c"", MountFlags::BIND | MountFlags::REC, None)?;
-            open_below(root, target.whole())?
+            open_below(site.root, target.whole())?
         }
     };
     if let Some(result) = set_attributes(bound.as_fd(), attributes_of(flags).bits().into()) {
@@ -154,13 +155,13 @@ fn restrict(mounted: BorrowedFd<'_>, flags: MountFlags) -> Result<()> {
 /// Mounts a new filesystem and returns its root.
 fn mount_new<'a>(
     fs_type: &CStr,
-    root: BorrowedFd<'_>,
+    site: &mut Site<'_>,
     target: &TargetPath,
     flags: MountFlags,
     options: impl Iterator<Item = (&'a CStr, &'a CStr)>,
 ) -> Result<OwnedFd> {
-    let place = open_or_make(root, target, Missing::Directory)?;
-    mount_at(fs_type, root, target.whole(), place.as_fd(), flags, options)
+    let place = site.open_or_make(target, Missing::Directory)?;
+    mount_at(fs_type, site.root, target.whole(), place.as_fd(), flags, options)
 }
 
 /// The same on a place that is there: `place`, which is `path` below `root`.
@@ -194,10 +195,10 @@ fn mount_at<'a>(
     open_below(root, path)
 }
 
-fn make_dev(root: BorrowedFd<'_>, sources: &mut Sources, target: &TargetPath) -> Result<()> {
+fn make_dev(site: &mut Site<'_>, sources: &mut Sources, target: &TargetPath) -> Result<()> {
     let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
     // Its devices are binds of the outer ones, so that nodev on the tmpfs itself harms none.
-    let dev = mount_new(c"tmpfs", root, target, plain | MountFlags::NODEV, [(c"mode", c"0755")].into_iter())?;
+    let dev = mount_new(c"tmpfs", site, target, plain | MountFlags::NODEV, [(c"mode", c"0755")].into_iter())?;
     for (path, name) in DEVICES {
         let file = rustix::fs::openat(&dev, name, OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))?;
         match sources.next(path)? {
@@ -252,81 +253,6 @@ fn attributes_of(flags: MountFlags) -> MountAttrFlags {
     .into_iter()
     .filter(|(flag, _)| flags.contains(*flag))
     .fold(MountAttrFlags::empty(), |attributes, (_, attribute)| attributes | attribute)
-}
-
-fn missing_for(source: BorrowedFd<'_>) -> Result<Missing> {
-    let is_directory = FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode).is_dir();
-    Ok(if is_directory { Missing::Directory } else { Missing::File })
-}
-
-/// Opens a place below the root; where it or a directory on the way is missing, makes it.
-fn open_or_make(root: BorrowedFd<'_>, target: &TargetPath, missing: Missing) -> Result<OwnedFd> {
-    match open_below(root, target.whole()) {
-        Err(Errno::NOENT) => {}
-        result => return result,
-    }
-    let steps = target.steps();
-    let count = steps.len();
-    let mut above = open_below(root, c".")?;
-    for (index, (path, name)) in steps.enumerate() {
-        above = match open_below(root, path) {
-            Err(Errno::NOENT) => {
-                if index + 1 == count && missing == Missing::File {
-                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o644)).map(drop)
-                } else {
-                    rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755))
-                }?;
-                open_below(root, path)?
-            }
-            result => result?,
-        };
-    }
-    Ok(above)
-}
-
-/// Opens `path` as if `root` were `/`.
-fn open_below(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // EAGAIN: something was renamed meanwhile, so that the kernel cannot tell whether `..` stayed inside. openat2(2)
-    // wants it tried again; whoever keeps renaming gets the error.
-    let mut tries = 16;
-    let opened = OPENAT2.attempt(|| {
-        loop {
-            tries -= 1;
-            match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN) if tries > 0 => {}
-                result => return Ok(result?),
-            }
-        }
-    });
-    match opened {
-        Some(result) => result.map_err(errno),
-        None => open_each(root, path),
-    }
-}
-
-/// The same one component after the other; a symbolic link is refused (ELOOP) for want of a way to keep it inside.
-fn open_each(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut at = rustix::fs::openat(root, c".", flags, Mode::empty())?;
-    for name in path.to_bytes().split(|byte| *byte == b'/') {
-        // NAME_MAX, and the NUL.
-        let mut buffer = [0; 256];
-        buffer.get_mut(..name.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(name);
-        let name = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::NAMETOOLONG)?;
-        let next = rustix::fs::openat(&at, name, flags, Mode::empty())?;
-        if FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode).is_symlink() {
-            return Err(Errno::LOOP);
-        }
-        at = next;
-    }
-    Ok(at)
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 /// `/proc/self/fd/N`, on the stack.

@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::WaitOptions;
 
-use super::apply::{Event, Observer, Stop, failed, refused};
+use super::apply::{Event, Observer, Stop, ended_by, failed, refused};
+use super::attend::Attendant;
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::facts::carries_namespace;
 use super::first::First;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
@@ -19,14 +21,11 @@ use super::plan::{Action, MapWriter, Place};
 use super::request::Request;
 use super::talk::{self, Listener, Word};
 use crate::error::{Error, ErrorKind};
-use crate::exec::{
-    Child, Companion, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report, stop_ourselves,
-};
-use crate::id::Pid;
+use crate::exec::{Child, Ending, Gatekeeper, Guardian, Program, Refusal, Supervisor, gate, report};
 use crate::kind::{KindSet, NamespaceKind};
 use crate::proc::{self, Proc};
 use crate::sys::create::{Cloned, clone, duplicate};
-use crate::sys::process::{self, SignalSet};
+use crate::sys::process::{self, ENDING, SignalSet};
 
 /// Follows a plan with a child.
 pub(super) fn run(
@@ -53,13 +52,13 @@ pub(super) fn run(
         observer(Event::Done(&step.action));
     }
     let made = make(request, steps, program, created_by, kinds)?;
-    let Made { mut parent, steps, program, reports, supervisor, gatekeeper } = made;
+    let Made { mut parent, steps, program, supervisor } = made;
     if steps.iter().any(|step| matches!(step.action, Action::BecomeOwner(..))) {
         parent.adopt_sibling(&steps)?;
     }
     observer(Event::Child(parent.child.pid()));
     // While the child works, and before its program can run.
-    let guardian = match (gatekeeper, request.parent_death_signal) {
+    let guardian = match (parent.gatekeeper.take(), request.parent_death_signal) {
         (Some(gatekeeper), Some(signal)) => {
             let guardian = Guardian::start_with(&parent.child, signal)
                 .map_err(|error| Error::system("cannot start a guardian of the child", error))?;
@@ -69,13 +68,19 @@ pub(super) fn run(
         _ => None,
     };
     parent.follow(request, &steps, created_by, observer)?;
-    if let Some(failure) = reports.receive() {
+    if let Some(failure) = parent.reports.receive() {
         let refusal = failure.refusal.unwrap_or_else(|| Refusal::new(0, failure.errno));
         return Err(refused(&steps, &refusal, &program));
     }
     let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
+    // The child was its PID 1, as the command or as its init. Somebody may have released the file meanwhile.
+    if let Some((_, file)) = request.persist.iter().find(|(kind, _)| *kind == NamespaceKind::Pid)
+        && carries_namespace(file)
+    {
+        observer(Event::Spent(file));
+    }
     if let (Some(group), Some(path)) = (&group, &request.cgroup)
         && let count @ 1.. = group.population()
     {
@@ -90,9 +95,7 @@ struct Made {
     parent: Parent,
     steps: Vec<Prepared>,
     program: Program,
-    reports: report::Reader,
     supervisor: Supervisor,
-    gatekeeper: Option<Gatekeeper>,
 }
 
 /// Makes the child; in it, this does not return.
@@ -107,7 +110,7 @@ fn make(
     let (listener, speaker) = talk::pipe().map_err(trouble)?;
     let (reports, report) = report::pipe().map_err(trouble)?;
     let (go, tell_go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| trouble(errno.into()))?;
-    let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+    let death_signal = request.parent_death_signal.and_then(process::signal);
     // An init never changes its credentials, so that the kernel's own signal suffices.
     let (gate, gatekeeper) = match death_signal.filter(|_| !request.init) {
         Some(_) => gate().map(|(gate, keeper)| (Some(gate), Some(keeper))).map_err(trouble)?,
@@ -143,12 +146,14 @@ fn make(
                 armed: true,
                 keeper: None,
                 listener,
-                go: tell_go,
+                reports,
+                gatekeeper,
+                go: Some(tell_go),
                 signals,
                 child_signalled: false,
             };
             let ChildSide { steps, program, .. } = side;
-            Ok(Made { parent, steps, program, reports, supervisor, gatekeeper })
+            Ok(Made { parent, steps, program, supervisor })
         }
         Err(error) => {
             supervisor.release();
@@ -164,7 +169,10 @@ struct Parent {
     armed: bool,
     keeper: Option<Keeper>,
     listener: Listener,
-    go: OwnedFd,
+    reports: report::Reader,
+    gatekeeper: Option<Gatekeeper>,
+    /// Closes with us, or when we want an end.
+    go: Option<OwnedFd>,
     signals: OwnedFd,
     /// Whether a SIGCHLD was taken that whoever waits for the command wants to see.
     child_signalled: bool,
@@ -173,6 +181,7 @@ struct Parent {
 impl Drop for Parent {
     fn drop(&mut self) {
         if self.armed {
+            self.await_undoing();
             self.child.signal(libc::SIGKILL);
             let _ = self.child.wait(WaitOptions::empty());
         }
@@ -180,6 +189,28 @@ impl Drop for Parent {
 }
 
 impl Parent {
+    /// Lets the child take back what it made. Whoever signals us once more has no patience, and it is killed over that.
+    fn await_undoing(&mut self) {
+        self.gatekeeper = None;
+        self.go = None;
+        loop {
+            let mut polled = [
+                PollFd::from_borrowed_fd(self.reports.as_fd(), PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
+            let _ = poll(&mut polled, None);
+            if !polled[0].revents().is_empty() {
+                // It is done, has ended, or runs the command.
+                return;
+            }
+            while let Some(received) = process::next_signal(self.signals.as_fd()) {
+                if ENDING.contains(&received.signal) {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Waits for the helper that makes the real child.
     fn adopt_sibling(&mut self, steps: &[Prepared]) -> Result<(), Stop> {
         match self.hear()? {
@@ -215,7 +246,9 @@ impl Parent {
             }
             self.do_outside(request, steps, number..number + group, observer)?;
             // If the child has ended, its silence tells.
-            let _ = rustix::io::write(&self.go, b"!");
+            if let Some(go) = &self.go {
+                let _ = rustix::io::write(go, b"!");
+            }
             number += group;
             child_works = false;
         }
@@ -306,9 +339,8 @@ impl Parent {
                 if received.signal == libc::SIGCHLD {
                     self.child_signalled = true;
                 }
-                if matches!(received.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
-                    let error = Error::new(ErrorKind::System, "ended by a signal before the command ran");
-                    return Err(Stop { signal: Some(received.signal), ..error.into() });
+                if ENDING.contains(&received.signal) {
+                    return Err(ended_by(received.signal));
                 }
             }
             if self.child_signalled && self.child.has_ended() && !is_readable(fd.unwrap_or(self.listener.as_fd())) {
@@ -344,11 +376,10 @@ impl Parent {
             let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGCHLD);
         }
         let first = first.then(|| First::new(self.child.pid()));
-        let mut talk = InitTalk { listener: Some(&self.listener), ending: None, first, observer };
-        let waited = supervisor.wait(&self.child, None, None, &mut talk);
-        talk.hear_rest();
-        let told = talk.ending;
-        let suffered = talk.first.and_then(|first| first.ended_by());
+        let mut attendant = Attendant::new(&self.listener, first, observer);
+        let waited = supervisor.wait(&self.child, None, None, &mut attendant);
+        attendant.hear_rest();
+        let (told, suffered) = attendant.endings();
         match waited {
             Ok(Ok(ending)) => {
                 Ok(suffered.filter(|_| ending == Ending::Signaled(libc::SIGKILL)).or(told).unwrap_or(ending))
@@ -368,65 +399,7 @@ fn step_failed(steps: &[Prepared], number: usize, errno: i32) -> Stop {
     }
 }
 
-/// What an init tells while the command runs; without one, the pipe closes at once.
-struct InitTalk<'a> {
-    listener: Option<&'a Listener>,
-    /// How the command ended, which the init's own status cannot always say.
-    ending: Option<Ending>,
-    first: Option<First>,
-    observer: Observer<'a>,
-}
-
-impl InitTalk<'_> {
-    fn hear(&mut self) {
-        match self.listener.and_then(Listener::hear) {
-            Some(Word::Reaped(pid, ending)) => (self.observer)(Event::Reaped(pid, ending)),
-            Some(Word::Ended(ending)) => self.ending = Some(ending),
-            // The init itself cannot stop; for the shell that started us, we do.
-            Some(Word::Stopped(signal)) => stop_ourselves(signal),
-            Some(_) => {}
-            None => self.listener = None,
-        }
-    }
-
-    fn hear_rest(&mut self) {
-        while self.listener.is_some() {
-            self.hear();
-        }
-    }
-}
-
 fn is_readable(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
-}
-
-impl Companion for InitTalk<'_> {
-    fn watch<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
-        polled.extend(self.listener.map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)));
-    }
-
-    fn serve(&mut self, ready: &[PollFlags]) {
-        if ready.first().is_some_and(|ready| !ready.is_empty()) {
-            self.hear();
-        }
-    }
-
-    fn take(&mut self, signal: i32) -> bool {
-        self.first.as_mut().is_some_and(|first| first.suffer(signal))
-    }
-
-    fn stopped(&mut self, _child: Pid, signal: i32) -> bool {
-        let cause = self.first.as_mut().and_then(|first| first.stopped_for(signal));
-        cause.is_some_and(|cause| {
-            stop_ourselves(cause);
-            true
-        })
-    }
-
-    fn before_stop(&mut self) {}
-
-    fn after_stop(&mut self) {}
-
-    fn orphaned(&mut self) {}
 }

@@ -9,6 +9,7 @@ use rustix::io::{Errno, Result};
 use rustix::mount::OpenTreeFlags;
 
 use super::filesystem::Operation;
+use super::place::errno;
 use crate::sys::mounts::OPEN_TREE;
 
 /// How many descriptors to leave for mounting.
@@ -28,7 +29,7 @@ impl Source {
     pub(super) fn take(path: &CStr) -> Result<Self> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         match OPEN_TREE.attempt(|| Ok(rustix::mount::open_tree(CWD, path, flags)?)) {
-            Some(tree) => Ok(Self::Tree(tree.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?)),
+            Some(tree) => Ok(Self::Tree(tree.map_err(errno)?)),
             None => Ok(Self::Place(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)),
         }
     }

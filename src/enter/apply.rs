@@ -27,6 +27,8 @@ use crate::exec::{
     die_with_parent, gate,
 };
 use crate::id::Pid;
+use crate::kind::NamespaceKind;
+use crate::sys::guard::Memory;
 use crate::sys::{job, process};
 
 /// What became of the command.
@@ -81,7 +83,8 @@ impl Work<'_> {
             }
             Some(place) => {
                 let supervisor = Supervisor::prepare()?;
-                let guardian = if self.background || !self.guarded { None } else { Guardian::prepare()? };
+                let guardian =
+                    if self.background || !self.guarded { None } else { Guardian::prepare(self.guards_memory())? };
                 let outcome = self.run_forked(place, &supervisor, guardian, None, None, &mut NoCompanion);
                 supervisor.release();
                 outcome
@@ -98,7 +101,7 @@ impl Work<'_> {
         let supervisor = Supervisor::prepare()?;
         // If the child between is the command itself. Otherwise it ends by itself when we do, for it has a terminal to
         // put right, and has a guardian for the command.
-        let guardian = if self.fork_place().is_none() { Guardian::prepare()? } else { None };
+        let guardian = if self.fork_place().is_none() { Guardian::prepare(self.guards_memory())? } else { None };
         let (reader, writer) = report::pipe()?;
         let (lifeline, life) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (gate, gatekeeper) = gate()?;
@@ -157,7 +160,7 @@ impl Work<'_> {
         };
         outer.release();
         let outcome = Supervisor::prepare().and_then(|supervisor| {
-            let guardian = Guardian::prepare()?;
+            let guardian = Guardian::prepare(self.guards_memory())?;
             let job = if keeper.starts_in_foreground() { Job::Foreground } else { Job::Background };
             self.run_forked(place, &supervisor, guardian, Some(job), Some(lifeline), &mut keeper)
         });
@@ -176,6 +179,11 @@ impl Work<'_> {
     /// Counts the steps that come before we hide.
     fn early(&self) -> usize {
         self.steps.iter().take_while(|step| step.is_early()).count()
+    }
+
+    fn guards_memory(&self) -> Memory {
+        let is_time = |step: &Step| matches!(step, Step::Join { kind: NamespaceKind::Time, .. });
+        if self.steps.iter().any(is_time) { Memory::Copied } else { Memory::Shared }
     }
 
     fn fork_place(&self) -> Option<usize> {

@@ -109,8 +109,8 @@ pub(crate) fn become_program(
     supervisor: Option<&Supervisor>,
 ) -> Refusal {
     if program.inherits() {
-        // All of ours are close-on-exec from their first moment, but for those with which the standard library filled
-        // the places of standard streams.
+        // All of ours are close-on-exec from their first moment, but for those with which the places of standard streams
+        // were filled.
         startup::fillers().for_each(process::close_on_exec);
     } else {
         process::close_all_but(keep, Closing::OnExec, proc);

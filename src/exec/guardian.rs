@@ -10,26 +10,30 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 
 use super::child::Child;
+use crate::sys::guard::{self, Memory, Stack};
 use crate::sys::pidfd;
-use crate::sys::process::{self, Closing, SignalSet};
 
 /// The process that guards a child of ours. Dropping it ends it, and leaves the child alone.
 #[derive(Debug)]
 pub(crate) struct Guardian {
     /// Absent in a process that only let go of it.
-    process: Option<Child>,
+    process: Option<Process>,
     /// Closes with us.
     lifeline: OwnedFd,
+}
+
+/// The process itself.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// What it runs on, if it shares our memory; given back when it has ended.
+    _stack: Option<Stack>,
 }
 
 impl Guardian {
@@ -38,8 +42,8 @@ impl Guardian {
     ///
     /// # Errors
     /// No process or descriptor left.
-    pub(crate) fn prepare() -> io::Result<Option<Self>> {
-        if has_pidfds() { Self::start_process(libc::SIGKILL).map(Some) } else { Ok(None) }
+    pub(crate) fn prepare(memory: Memory) -> io::Result<Option<Self>> {
+        if has_pidfds() { Self::start_process(libc::SIGKILL, memory).map(Some) } else { Ok(None) }
     }
 
     /// Starts guarding `child`.
@@ -72,21 +76,16 @@ impl Guardian {
         if !has_pidfds() {
             return Ok(None);
         }
-        let guardian = Self::start_process(signal)?;
+        let guardian = Self::start_process(signal, Memory::Shared)?;
         guardian.guard(child)?;
         Ok(Some(guardian))
     }
 
-    fn start_process(signal: i32) -> io::Result<Self> {
+    fn start_process(signal: i32, memory: Memory) -> io::Result<Self> {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        match Child::fork()? {
-            Some(process) => Ok(Self { process: Some(process), lifeline: ours }),
-            None => {
-                drop(ours);
-                guard(theirs, signal)
-            }
-        }
+        let (pid, stack) = guard::start(theirs, signal, memory)?;
+        Ok(Self { process: Some(Process { child: Child::adopt(pid), _stack: stack }), lifeline: ours })
     }
 
     /// Lets go of it in a forked child, so that only its parent's life keeps the lifeline.
@@ -97,9 +96,9 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        if let Some(process) = &self.process {
-            process.signal(libc::SIGKILL);
-            let _ = process.wait(rustix::process::WaitOptions::empty());
+        if let Some(Process { child, .. }) = &self.process {
+            child.signal(libc::SIGKILL);
+            let _ = child.wait(rustix::process::WaitOptions::empty());
         }
     }
 }
@@ -145,53 +144,10 @@ impl Gate {
     }
 }
 
-/// What the guarding process does.
-fn guard(lifeline: OwnedFd, signal: i32) -> ! {
-    // Out of reach of what is sent to our process group or typed at the terminal.
-    let _ = rustix::process::setsid();
-    SignalSet::all().block_exactly();
-    let _ = rustix::thread::set_name(c"nstool-guard");
-    process::close_all_but(&[lifeline.as_raw_fd()], Closing::Now, None);
-    // Nor may it hold open a pipe that somebody waits to see closed.
-    process::close_standard();
-    // An end without a word: there was nobody to guard.
-    let Some(child) = receive(lifeline.as_fd()) else { process::exit_now(0) };
-    loop {
-        let mut polled = [PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&child, PollFlags::IN)];
-        let result = poll(&mut polled, None);
-        if result == Err(rustix::io::Errno::INTR) {
-            continue;
-        }
-        // A pidfd is readable when the process has ended: nothing is left to guard.
-        if !polled[1].revents().contains(PollFlags::IN) {
-            let _ = pidfd::send_signal(child.as_fd(), signal);
-        }
-        process::exit_now(0);
-    }
-}
-
-/// Waits for the pidfd of whom to guard.
-fn receive(lifeline: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut word = [0];
-    loop {
-        let mut place = [io::IoSliceMut::new(&mut word)];
-        match rustix::net::recvmsg(lifeline, &mut place, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
-            Ok(_) => break,
-        }
-    }
-    control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process;
 
     fn sleeping() -> Child {
         Child::fork().unwrap().unwrap_or_else(|| {
@@ -208,21 +164,34 @@ mod tests {
     fn the_child_is_killed_when_whoever_prepared_its_guardian_is_gone() {
         // Born first, for it must not hold the lifeline.
         let child = sleeping();
-        let Some(mut guardian) = Guardian::prepare().unwrap() else { return };
+        let Some(mut guardian) = Guardian::prepare(Memory::Shared).unwrap() else { return };
         let process = guardian.process.take().unwrap();
         guardian.guard(&child).unwrap();
         // As the kernel does when we end.
         drop(guardian);
         assert_eq!(signal_that_ended(&child), Some(libc::SIGKILL));
-        assert_eq!(signal_that_ended(&process), None);
+        assert_eq!(signal_that_ended(&process.child), None);
+    }
+
+    #[test]
+    fn a_guardian_shares_our_memory_or_has_a_copy_of_it() {
+        for (memory, shared) in [(Memory::Shared, true), (Memory::Copied, false)] {
+            let child = sleeping();
+            let Some(guardian) = Guardian::prepare(memory).unwrap() else { return };
+            assert_eq!(guardian.process.as_ref().unwrap()._stack.is_some(), shared);
+            guardian.guard(&child).unwrap();
+            drop(guardian);
+            child.signal(libc::SIGTERM);
+            assert_eq!(signal_that_ended(&child), Some(libc::SIGTERM));
+        }
     }
 
     #[test]
     fn a_guardian_that_is_dropped_or_never_told_does_no_harm() {
-        let Some(mut unused) = Guardian::prepare().unwrap() else { return };
+        let Some(mut unused) = Guardian::prepare(Memory::Shared).unwrap() else { return };
         let process = unused.process.take().unwrap();
         drop(unused);
-        assert_eq!(signal_that_ended(&process), None);
+        assert_eq!(signal_that_ended(&process.child), None);
         let child = sleeping();
         let guardian = Guardian::start_with(&child, libc::SIGTERM).unwrap();
         drop(guardian);

@@ -14,6 +14,7 @@ use super::terminal::{self, Inner, Keeper, Outer, lead_job};
 use super::{Child, Companion, Ending, Guardian, NoCompanion, Supervisor, die_with_parent, gate};
 use crate::error::{Error, Result};
 use crate::sys::create::close_inherited;
+use crate::sys::guard::Memory;
 use crate::sys::{job, process};
 
 /// Keeps what runs from here on from typing into our terminal (TIOCSTI): if one of descriptors 0 to 2 is a terminal, the
@@ -84,7 +85,7 @@ fn apart(
     theirs: &[RawFd],
 ) -> io::Result<Option<Ending>> {
     let supervisor = Supervisor::prepare()?;
-    let guardian = Guardian::prepare()?;
+    let guardian = Guardian::prepare(Memory::Shared)?;
     let (gate, gatekeeper) = gate()?;
     let Some(child) = Child::fork()? else {
         drop(gatekeeper);

@@ -6,6 +6,7 @@
 
 pub(crate) mod child;
 pub(crate) mod create;
+pub(crate) mod guard;
 pub(crate) mod handle;
 pub(crate) mod job;
 pub(crate) mod kcmp;

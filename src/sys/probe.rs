@@ -57,7 +57,10 @@ fn is_absence(error: &io::Error) -> bool {
 
 /// Tries on ourselves what can be tried so, for which no /proc is needed; a scan tries the rest.
 pub fn try_interfaces() {
-    use super::{handle::Handle, nsfs, pidfd, statmount};
+    use super::{create, handle::Handle, mounts, nsfs, pidfd, process, statmount};
+    create::try_clone3();
+    process::try_close_range();
+    mounts::try_on_root();
     let Some(Ok(own)) = pidfd::open(rustix::process::getpid().as_raw_nonzero().get()) else { return };
     let _ = (pidfd::info(own.as_fd()), pidfd::getfd(own.as_fd(), own.as_raw_fd()));
     let Some(Ok(mounts)) = pidfd::namespace(own.as_fd(), NamespaceLink::Own(NamespaceKind::Mnt)) else { return };
@@ -74,8 +77,8 @@ pub fn try_interfaces() {
 /// assert_eq!((pidfd.since, pidfd.fallback), ("5.3", "/proc/PID"));
 /// ```
 pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
-    use super::{handle, kcmp, nsfs, pidfd, statmount};
-    let all: [&'static Interface; 9] = [
+    use super::{create, handle, kcmp, mounts, nsfs, pidfd, process, statmount};
+    let all: [&'static Interface; 14] = [
         &pidfd::OPEN,
         &pidfd::GET_NAMESPACE,
         &pidfd::GET_INFO,
@@ -85,6 +88,11 @@ pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
         &handle::HANDLE,
         &statmount::STATMOUNT,
         &kcmp::KCMP,
+        &create::CLONE3,
+        &mounts::OPEN_TREE,
+        &mounts::SETATTR,
+        &mounts::OPENAT2,
+        &process::CLOSE_RANGE,
     ];
     all.into_iter()
 }

@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::process::Signal;
+
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
@@ -37,6 +39,14 @@ pub(crate) fn fork() -> io::Result<Fork> {
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: the call takes an integer and does not return.
     unsafe { libc::_exit(status) }
+}
+
+/// Returns the signal of a number, also a real-time one; `None` if there is none, or the C library uses it itself.
+pub(crate) fn signal(number: i32) -> Option<Signal> {
+    // SAFETY: these numbers are signals, and left to programs.
+    let real_time = |number| unsafe { Signal::from_raw_unchecked(number) };
+    let numbers = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    Signal::from_named_raw(number).or_else(|| numbers.contains(&number).then(|| real_time(number)))
 }
 
 /// Sends a signal to a process. ESRCH: it is gone.
@@ -77,6 +87,12 @@ pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<Borro
     }
 }
 
+/// Tells whether the kernel has close_range(2).
+pub(crate) fn has_close_range() -> bool {
+    // Nothing is open where this looks.
+    CLOSE_RANGE.present().unwrap_or_else(|| close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::Now))
+}
+
 /// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
 
@@ -88,6 +104,11 @@ fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> boo
         check(result as libc::c_int)
     });
     matches!(result, Some(Ok(_)))
+}
+
+/// Finds out whether there is close_range(2), on a number that no descriptor has.
+pub(crate) fn try_close_range() {
+    close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::OnExec);
 }
 
 fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
@@ -122,8 +143,8 @@ fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_
 /// Closes descriptors 0 to 2: for a helper process that must hold nobody's pipe open.
 pub(crate) fn close_standard() {
     for fd in 0..3 {
-        // SAFETY: the helper uses none of them.
-        unsafe { libc::close(fd) };
+        // SAFETY: the helper uses none of them. rustix's passes over errors and leaves errno alone, which may be shared.
+        unsafe { rustix::io::close(fd) };
     }
 }
 
@@ -168,7 +189,6 @@ pub(crate) fn keep_on_exec(fd: RawFd) {
 }
 
 /// Tells whether a signal is ignored.
-#[cfg(feature = "cli")]
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one, into memory that is big enough; zeroed, that is
@@ -179,6 +199,9 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     };
     found.sa_sigaction == libc::SIG_IGN
 }
+
+/// The signals by which people and machines ask for an end.
+pub(crate) const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// A set of signals, as the kernel keeps it for a process.
 #[derive(Clone, Copy)]
@@ -276,6 +299,13 @@ pub(crate) fn next_signal(descriptor: BorrowedFd<'_>) -> Option<Received> {
     // SAFETY: the kernel filled the whole structure, of which any bit pattern is valid.
     let info: libc::signalfd_siginfo = unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) };
     Some(Received { signal: info.ssi_signo as i32, code: info.ssi_code, value: info.ssi_ptr as usize })
+}
+
+/// Ignores a signal.
+#[cfg(feature = "cli")]
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN installs no handler of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// Gives a signal its default effect.

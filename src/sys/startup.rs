@@ -1,5 +1,5 @@
-//! What we were started with. Before main() the standard library opens /dev/null in the place of closed standard streams,
-//! after which nobody can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
+//! What we were started with. The first thing done is to open /dev/null in the place of closed standard streams, after
+//! which nobody can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
 //! the main() of others, so there all counts as open, and no signal as ignored.
 
 use std::os::fd::{BorrowedFd, RawFd};
@@ -16,7 +16,7 @@ pub fn stdout_was_closed() -> bool {
     standard_were_closed().any(|fd| fd == libc::STDOUT_FILENO)
 }
 
-/// Returns those of descriptors 0 to 2 in whose places the standard library put /dev/null, unless something else was put
+/// Returns those of descriptors 0 to 2 in whose places /dev/null was put at the beginning, unless something else was put
 /// there since.
 pub(crate) fn fillers() -> impl Iterator<Item = RawFd> {
     standard_were_closed().filter(|fd| {
@@ -32,9 +32,28 @@ fn standard_were_closed() -> impl Iterator<Item = RawFd> {
 }
 
 /// Tells whether the program was started with SIGPIPE ignored, which systemd does with its services, say. Later it always
-/// is: the standard library sees to that.
+/// is (see [`begin`]).
 pub(crate) fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+/// Does what the standard library does at the beginning of a program and ours needs, for one that begins without it: fills
+/// the places of closed standard streams with /dev/null, so that no other file gets there, and ignores SIGPIPE, so that
+/// writing to a closed pipe is an error and not the end.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn begin() {
+    use std::os::fd::IntoRawFd;
+
+    use rustix::fs::{Mode, OFlags};
+    for fd in standard_were_closed() {
+        // It gets the lowest number that is free.
+        let filler = rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty());
+        if filler.map(IntoRawFd::into_raw_fd) != Ok(fd) {
+            std::process::abort();
+        }
+    }
+    super::process::ignore(libc::SIGPIPE);
 }
 
 #[cfg(feature = "cli")]

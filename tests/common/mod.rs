@@ -64,6 +64,12 @@ pub fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
+/// Tells whether we are in the initial pid namespace, whose inode the kernel has fixed (PROC_PID_INIT_INO). Elsewhere it
+/// shows no mount namespaces without processes, and not how deep we are.
+pub fn in_initial_pid_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").unwrap().as_os_str() == "pid:[4026531836]"
+}
+
 /// A process that is killed, with all its group, when the test ends.
 pub struct Helper {
     child: Child,

@@ -65,7 +65,8 @@ fn a_bubble_in_a_bubble_is_entered_from_outside_and_from_the_outer_one() {
         "{} --die-with-parent sh -c 'readlink /proc/self/ns/mnt; exec sleep 1000' >/tmp/$0 & \
          until [ -s /tmp/$0 ]; do sleep 0.01; done; for pid in $(ls /proc | grep '^[0-9]'); do \
          if [ \"$(readlink /proc/$pid/ns/mnt)\" = \"$(cat /tmp/$0)\" ]; then \
-         echo $({} enter $pid -- readlink /proc/self/ns/mnt) $(cat /tmp/$0); break; fi; done; rm /tmp/$0; exec sleep 1000",
+         seen=\"$({} enter $pid -- readlink /proc/self/ns/mnt) $(cat /tmp/$0)\"; rm /tmp/$0; echo $seen; break; fi; done; \
+         exec sleep 1000",
         inner.join(" "),
         nstool.display(),
     );

@@ -11,7 +11,7 @@ use crate::{need, need_root};
 /// that lead there.
 type Fault = (&'static str, u32, &'static str, &'static str, &'static [&'static str]);
 
-const CONTAINER: &[&str] = &["-pmuin", "--pivot-root", "ROOT", "--hostname", "box"];
+const CONTAINER: &[&str] = &["-pmuin", "--pivot-root", "ROOT", "--hostname", "box", "--dir", "/made/below"];
 
 /// With a child, and with a namespace to be kept that must not be.
 const IN_A_CHILD: &[Fault] = &[
@@ -101,6 +101,8 @@ struct Outcome {
     status: std::process::ExitStatus,
     told: String,
     ran: bool,
+    /// Whether something lies in the new root.
+    root_filled: bool,
 }
 
 /// Runs nstool with a fault and sees that nothing is left; `None` where there are no control groups.
@@ -112,6 +114,7 @@ fn run(inject: &str, options: &[&str], keep: bool) -> Option<(Outcome, impl Fn(&
     if group.is_none() && options.contains(&"GROUP") {
         return None;
     }
+    let root_path = root.clone();
     let group_path = group.as_ref().map_or(String::new(), |group| group.0.clone());
     let kept_path = kept.clone();
     let fill = move |text: &str| text.replace("ROOT", &root).replace("GROUP", &group_path).replace("KEPT", &kept_path);
@@ -134,7 +137,12 @@ fn run(inject: &str, options: &[&str], keep: bool) -> Option<(Outcome, impl Fn(&
         assert!(!Path::new(&group.0).exists(), "{inject} {options:?}");
     }
     assert_ne!(output.status.code(), Some(124), "{inject} {options:?}: it waits forever");
-    let outcome = Outcome { status: output.status, told: stderr(&output), ran: !output.stdout.is_empty() };
+    let outcome = Outcome {
+        status: output.status,
+        told: stderr(&output),
+        ran: !output.stdout.is_empty(),
+        root_filled: fs::read_dir(root_path).unwrap().next().is_some(),
+    };
     Some((outcome, fill))
 }
 
@@ -153,6 +161,7 @@ fn a_step_that_fails_is_named_and_leaves_nothing() {
         assert!(!outcome.ran, "{what}: the command ran");
         assert!(told.starts_with(&format!("error: cannot {}", fill(step))), "{what}: {told}");
         assert!(told.contains("\ncause: "), "{what}: {told}");
+        assert!(!outcome.root_filled, "{what}");
     }
 }
 
@@ -229,16 +238,7 @@ fn a_helper_that_is_killed_after_making_the_child_does_not_leave_us_waiting() {
 fn a_child_that_is_killed_while_somebody_else_is_to_write_its_maps_is_told() {
     need_root!();
     let scratch = Scratch::new();
-    let block = scratch.text("block");
-    stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
-    let text = "exec \"$0\" unshare -Uv --userns-block-fd 8 -- true 8<>\"$1\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut nstool = command.spawn().unwrap();
-    let mut told = std::io::BufReader::new(nstool.stderr.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut told, &mut line).unwrap();
-    let pid = line.trim().strip_prefix("child: pid ").unwrap().parse().unwrap();
+    let (mut nstool, pid, told) = awaiting_maps(&scratch, &Mark::new());
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
     let rest = std::io::read_to_string(told).unwrap();
     assert!(rest.contains("signal 9 killed it"), "{rest}");
@@ -249,19 +249,9 @@ fn a_child_that_is_killed_while_somebody_else_is_to_write_its_maps_is_told() {
 fn a_signal_while_we_wait_for_maps_ends_us_and_the_child() {
     need_root!();
     let scratch = Scratch::new();
-    let block = scratch.text("block");
-    stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
         let mark = Mark::new();
-        let text = "exec \"$0\" unshare -Uv --userns-block-fd 8 -- true 8<>\"$1\"";
-        let mut command = Command::new("sh");
-        mark.put_on(&mut command);
-        command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut nstool = command.spawn().unwrap();
-        let mut line = String::new();
-        let mut told = std::io::BufReader::new(nstool.stderr.take().unwrap());
-        std::io::BufRead::read_line(&mut told, &mut line).unwrap();
-        assert!(line.starts_with("child: pid "), "{line}");
+        let (mut nstool, ..) = awaiting_maps(&scratch, &mark);
         rustix::process::kill_process(rustix::process::Pid::from_child(&nstool), signal).unwrap();
         assert_eq!(nstool.wait().unwrap().signal(), Some(signal.as_raw()));
         mark.assert_nobody_carries();

@@ -1,25 +1,45 @@
 //! `nstool unshare`.
 
+mod causes;
 mod cgroup;
+mod command;
 mod compare;
 mod faults;
+mod filesystem;
+mod ids;
 mod init;
 mod keeping;
 mod kill;
+mod kinds;
 mod old_kernels;
-mod options;
+mod outside;
 mod outward;
 mod refusals;
 mod stories;
+mod telling;
 mod terminal;
+mod traces;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{self, try_eventually};
+
+/// The letter of each kind's option, and what its links are called.
+const KINDS: [(&str, &str); 8] = [
+    ("-m", "mnt"),
+    ("-u", "uts"),
+    ("-i", "ipc"),
+    ("-n", "net"),
+    ("-p", "pid"),
+    ("-U", "user"),
+    ("-C", "cgroup"),
+    ("-T", "time"),
+];
 
 /// A directory of the test's own that everybody may enter; removed at its end.
 struct Scratch(PathBuf);
@@ -72,6 +92,12 @@ fn said(words: &[&str]) -> String {
     common::stdout_of(unshare(words)).trim_end().to_owned()
 }
 
+/// Runs a shell script in which `$0` is nstool and the words are `$1` and so on.
+fn script(text: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool")]).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -97,6 +123,22 @@ fn as_nobody_with(scratch: &Scratch, program: &[&str], words: &[&str]) -> Output
     let program = if program.is_empty() { &[nstool.as_str(), "unshare"] } else { program };
     command.args(["-m", "sh", "-c", script, "sh", &subids]).args(program).args(words);
     command.stdin(Stdio::null()).current_dir("/").output().unwrap()
+}
+
+/// Runs a shell script in a mount namespace of its own, in which `$0` is nstool and the words are `$1` and so on.
+fn apart(script: &str, words: &[&str]) -> Output {
+    let script = format!("{}; {script}", without_foreign_mounts());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool")]).args(words).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn assert_told(output: &Output, expected: &[&str]) {
+    let told = stderr(output);
+    for part in expected {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 /// The options of a container whose root is a directory.
@@ -187,6 +229,22 @@ impl Mark {
             panic!("left behind: {:?}", self.carriers());
         }
     }
+}
+
+/// Starts nstool, whose child waits for maps that nobody writes; with the child, and what else nstool will tell.
+fn awaiting_maps(scratch: &Scratch, mark: &Mark) -> (Child, i32, BufReader<ChildStderr>) {
+    let block = scratch.text("block");
+    common::stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
+    let text = "exec 8<>\"$1\"; rm \"$1\"; exec \"$0\" unshare -Uv --userns-block-fd 8 -- true";
+    let mut command = Command::new("sh");
+    mark.put_on(&mut command);
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut nstool = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut told = BufReader::new(nstool.stderr.take().unwrap());
+    told.read_line(&mut line).unwrap();
+    let child = line.trim().strip_prefix("child: pid ").unwrap().parse().unwrap();
+    (nstool, child, told)
 }
 
 /// The mount points at or below a path.

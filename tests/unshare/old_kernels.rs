@@ -5,10 +5,10 @@ use crate::common::{stage, stdout_of};
 use crate::{need, need_root};
 
 /// What Linux 4.18 lacks of all that is used.
-const NEWER: [&str; 8] =
+pub(super) const NEWER: [&str; 8] =
     ["clone3", "openat2", "open_tree", "move_mount", "fsopen", "mount_setattr", "close_range", "pidfd_open"];
 
-fn without(calls: &[&str], words: &[&str]) -> Output {
+pub(super) fn without(calls: &[&str], words: &[&str]) -> Output {
     let arguments = [calls, &["--", env!("CARGO_BIN_EXE_nstool"), "unshare"], words].concat();
     stage(&arguments[..0]).arg("without").args(&arguments).stdin(Stdio::null()).output().unwrap()
 }

@@ -7,7 +7,7 @@ use crate::need_root;
 /// Runs nstool in a mount namespace of the test's own, all of whose mounts are shared, and sees that they stay as they
 /// were: while the command runs, and after it. `prepare` is run before, with the scratch directory as `$1`.
 #[track_caller]
-fn unshare_below_shared(scratch: &Scratch, prepare: &str, words: &[&str]) -> Output {
+pub(super) fn unshare_below_shared(scratch: &Scratch, prepare: &str, words: &[&str]) -> Output {
     let script = format!(
         "{}; mount --make-rshared /; {prepare}; d=$1; shift; cat /proc/self/mountinfo > $d/before; \
          \"$0\" unshare \"$@\"; status=$?; cat /proc/self/mountinfo > $d/after; exit $status",

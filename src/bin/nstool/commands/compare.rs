@@ -1,6 +1,6 @@
 //! `nstool compare`: which namespaces processes share, how the others relate, and what that means.
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 
 use nstool::model::{Level, Membership, Observed, PairFacts, ProcessFacts};
 use nstool::query::compare::{Row, Side, compare};

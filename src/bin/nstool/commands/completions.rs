@@ -1,9 +1,9 @@
 //! `nstool completions`, and `nstool complete`, hidden, which the scripts ask for candidates.
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, ValueEnum};
 use nstool::{Error, Result, printable};

@@ -1,10 +1,10 @@
 //! `nstool enter`: join a target's namespaces and run a command there.
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};

@@ -1,8 +1,8 @@
 //! `nstool man`, hidden: writes the manual pages. A package and the tests use it.
 
+use crate::entry::ExitCode;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::CommandFactory;
 use nstool::{Error, Result};

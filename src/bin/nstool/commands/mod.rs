@@ -11,7 +11,7 @@ pub(crate) mod unshare;
 pub(crate) mod version;
 mod why;
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 
 use clap::Subcommand;
 use nstool::{Error, ErrorKind, Result};

@@ -1,6 +1,6 @@
 //! `nstool version`: which nstool this is, and which kernel interfaces it finds.
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 use std::sync::OnceLock;
 
 use nstool::discover::Scope;

@@ -1,8 +1,8 @@
 //! The command that nsenter and unshare run, with all that they hand on to it: environment and descriptors as they are.
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::process::ExitCode;
 
 use nstool::exec::Program;
 use nstool::printable;

@@ -10,12 +10,12 @@ mod nsenter;
 mod table;
 mod unshare;
 
+use crate::entry::ExitCode;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::ExitCode;
 use std::str::FromStr;
 
 use nstool::printable;

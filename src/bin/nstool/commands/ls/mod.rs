@@ -3,7 +3,7 @@
 mod columns;
 mod rows;
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 use std::rc::Rc;
 
 use clap::ValueEnum;

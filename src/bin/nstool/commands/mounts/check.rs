@@ -1,9 +1,9 @@
 //! `nstool mounts --check-shared`: would what is mounted here leak?
 
+use crate::entry::ExitCode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use nstool::propagation::{Circle, Direction, Exchange, Forest, Groups, MountRef, Party};
 use nstool::{Error, ErrorKind, Result, printable};

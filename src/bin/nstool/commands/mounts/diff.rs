@@ -1,7 +1,7 @@
 //! `nstool mounts diff A B`.
 
+use crate::entry::ExitCode;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use nstool::propagation::{self, Change, Connection, Difference, Forest, Groups, MountRef};
 use nstool::target::Target;

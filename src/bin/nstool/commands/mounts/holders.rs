@@ -1,10 +1,10 @@
 //! `nstool mounts holders PATH|DEVICE|MAJ:MIN`: why is a filesystem busy.
 
+use crate::entry::ExitCode;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use nstool::discover::KernelUse;
 use nstool::model::{Device, Hidden, Subject};

@@ -1,8 +1,8 @@
 //! `nstool mounts [TARGET] [PATH]`: the table of one mount namespace.
 
+use crate::entry::ExitCode;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use nstool::Result;
 use nstool::model::Mount;

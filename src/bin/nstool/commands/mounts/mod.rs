@@ -11,8 +11,8 @@ mod users;
 
 pub(super) use self::list::column_names;
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Subcommand;
 use nstool::Result;

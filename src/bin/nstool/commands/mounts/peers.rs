@@ -1,9 +1,9 @@
 //! `nstool mounts peers [TARGET] [PATH]`: who sends mounts to whom.
 
+use crate::entry::ExitCode;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use nstool::propagation::{Forest, GroupId, Groups, MountRef};
 use nstool::query::tree;

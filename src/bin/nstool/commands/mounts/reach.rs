@@ -1,8 +1,8 @@
 //! `nstool mounts reach [TARGET] PATH`: where a mount made at PATH would appear, and what an unmount takes along.
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use nstool::model::Observed;
 use nstool::propagation::{

@@ -5,7 +5,7 @@ mod contents;
 mod namespace;
 mod process;
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 
 use nstool::model::{Level, Observed};
 use nstool::target::{Resolved, Target};

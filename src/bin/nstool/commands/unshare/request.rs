@@ -30,13 +30,14 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     let persist = named.into_iter().filter_map(file).collect();
     let mut operations = args.operations.0.clone();
     if let Some(place) = &args.mount_proc {
-        // Without a new root a missing place would be made on the machine's own filesystem, for a slip of the pen.
-        let built = args.root.is_some() || args.pivot_root.is_some() || !operations.is_empty();
+        // Where nothing is built, a missing place would be made on the machine's own filesystem for a slip of the pen.
+        let root = args.root.as_deref().or(args.pivot_root.as_deref()).filter(|root| *root != OsStr::new("/"));
+        let built = root.is_some() || !operations.is_empty();
         if !built && place.as_bytes().starts_with(b"/") && !std::path::Path::new(place).is_dir() {
             let shown = nstool::printable(place.as_bytes());
             return Err(Error::new(ErrorKind::NotFound, format!("cannot mount proc on {shown}"))
                 .because("there is no such directory")
-                .with_hint("name one that is there, or make it: `mkdir DIR`"));
+                .with_hint("name one that is there, make it (`mkdir DIR`), or have it made (`--proc DIR`)"));
         }
         operations.push(Operation::Proc { target: TargetPath::new(place.as_bytes())? });
     }
@@ -45,8 +46,8 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     if args.mount_proc.is_some() || binfmt.is_some() {
         kinds = kinds.with(NamespaceKind::Mnt);
     }
-    let users = ids(args, args.map_user, &args.map_users, rustix::process::geteuid().as_raw());
-    let groups = ids(args, args.map_group, &args.map_groups, rustix::process::getegid().as_raw());
+    let users = ids(args, args.map_user, &args.map_users, || rustix::process::geteuid().as_raw());
+    let groups = ids(args, args.map_group, &args.map_groups, || rustix::process::getegid().as_raw());
     if !users.is_empty() || !groups.is_empty() || args.owner.is_some() {
         kinds = kinds.with(NamespaceKind::User);
     }
@@ -96,8 +97,8 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     })
 }
 
-fn ids(args: &Args, own_as: Option<u32>, specs: &[MapSpec], own: u32) -> Ids {
-    let current = args.map_current_user.then_some(own);
+fn ids(args: &Args, own_as: Option<u32>, specs: &[MapSpec], own: fn() -> u32) -> Ids {
+    let current = args.map_current_user.then(own);
     let root = args.map_root_user.then_some(0);
     let mut specs = specs.to_vec();
     specs.extend(args.map_auto.then_some(MapSpec::Auto));

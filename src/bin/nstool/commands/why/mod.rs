@@ -3,7 +3,7 @@
 mod process;
 mod rows;
 
-use std::process::ExitCode;
+use crate::entry::ExitCode;
 
 use nstool::discover::Scope;
 use nstool::model::{Holder, Snapshot, Subject};

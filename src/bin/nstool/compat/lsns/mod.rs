@@ -6,10 +6,10 @@
 mod columns;
 mod options;
 
+use crate::entry::ExitCode;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::process::ExitCode;
 
 use nstool::Pid;
 use nstool::model::{Namespace, Observed, Snapshot};

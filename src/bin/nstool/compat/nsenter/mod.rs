@@ -16,9 +16,9 @@
 
 mod options;
 
+use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use nstool::enter::{Enter, Failed, Id, Outcome, Place};
 use nstool::target::{Resolved, Target};
