@@ -73,7 +73,8 @@ fn probe() -> Ground {
 /// ignores it, since nobody does job control for the group (an orphaned one). Signals are blocked.
 pub(crate) fn stop_group(signal: i32) {
     let _ = process::kill(0, signal);
-    process::let_through(signal);
+    // Sent once: a second one would drop the SIGCONT that may have come since.
+    process::let_pending_through(signal);
 }
 
 /// Sends a signal to the foreground group of the terminal at the other end of `master`, as its key would.

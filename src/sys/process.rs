@@ -238,15 +238,18 @@ impl SignalSet {
 
 /// Lets a blocked signal that was read have the effect it would have had otherwise, which may be our end.
 pub(crate) fn let_through(signal: i32) {
+    let _ = kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
+    let_pending_through(signal);
+}
+
+/// The same for one that was not read, if it has come.
+pub(crate) fn let_pending_through(signal: i32) {
     let mut one = SignalSet::all();
-    // SAFETY: the set is initialised, and emptied and filled in place.
+    // SAFETY: the set is initialised, and emptied and filled in place; it lives until the calls return, which cannot fail
+    // with these arguments.
     unsafe {
         libc::sigemptyset(&raw mut one.0);
         libc::sigaddset(&raw mut one.0, signal);
-    }
-    let _ = kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
-    // SAFETY: the set lives until the calls return; they cannot fail with these arguments.
-    unsafe {
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const one.0, std::ptr::null_mut());
         libc::sigprocmask(libc::SIG_BLOCK, &raw const one.0, std::ptr::null_mut());
     }
