@@ -301,7 +301,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Outcome::OutOfMemory(ending, OutOfMemory { cgroup, limit_bytes, .. }) => {
             let limit =
                 limit_bytes.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("limit {bytes} bytes"));
-            let message = format!("killed by the out-of-memory killer, as control group {cgroup} counts ({limit})");
+            // Of several that died in it at the time, nothing tells which one it was.
+            let message = format!(
+                "ended by SIGKILL while the out-of-memory killer took a process of control group {cgroup} ({limit})"
+            );
             report::note(&message, terminal);
             ending.mirror()
         }
