@@ -27,6 +27,8 @@ pub enum Event<'a> {
     Done(&'a Action),
     /// The init reaped an orphan: its number inside, and how it ended.
     Reaped(Pid, Ending),
+    /// The pid namespace that is kept at this file has lost its PID 1, and no process can start in it any more.
+    Spent(&'a Path),
     /// The control group that was made for the command stays for as long as so many processes are in it.
     Populated(&'a Path, usize),
 }
@@ -137,7 +139,14 @@ pub(super) fn ended_by(signal: i32) -> Stop {
 /// Words why the command could not be executed.
 pub(super) fn refused(steps: &[Prepared], refusal: &Refusal, program: &Program) -> Stop {
     let step = steps.last().map(|step| Box::new((step.action.clone(), refusal.errno)));
-    let error = refusal.explain(program.name(), program.candidates());
+    let root = steps.iter().find_map(|step| match &step.action {
+        Action::OpenRoot { dir, .. } => Some(dir.as_c_str()),
+        _ => None,
+    });
+    let mut error = refusal.explain_in(root, program.name(), program.candidates());
+    if refusal.errno == libc::ENOENT && root.is_some() {
+        error = error.with_hint("nothing outside of it can be run: put it there, or bind it (-m --ro-bind /usr)");
+    }
     Stop { status: refusal.exit_status(), failed: step, ..error.into() }
 }
 
@@ -147,7 +156,11 @@ pub(super) fn failed(steps: &[Prepared], step: &Prepared, error: &io::Error) -> 
         Action::Create { kinds, .. } => Some(*kinds),
         _ => None,
     });
-    let scene = Scene::gather(kinds.unwrap_or_default());
+    let group = steps.iter().find_map(|step| match &step.action {
+        Action::JoinCgroup(group) => Some(group.as_path()),
+        _ => None,
+    });
+    let scene = Scene::gather(kinds.unwrap_or_default()).with_group(group);
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
     let error = diagnose::failure(&step.action, errno, &scene);
     Stop { failed: Some(Box::new((step.action.clone(), errno))), ..error.into() }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::thread::CapabilitySet;
+
 use super::filesystem::Operation;
 use super::plan::{Action, MapWriter};
 use super::scene::Scene;
@@ -78,17 +80,17 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "an offset below 0 may not exceed the clock's value: /proc/uptime shows it",
             ),
             libc::EACCES => say("a process is in the time namespace already", ""),
-            libc::EPERM => say("it needs CAP_SYS_TIME", "run as root, or add --map-root-user (-r)"),
+            libc::EPERM => lacking(scene, CapabilitySet::SYS_TIME, "it needs CAP_SYS_TIME", OWN),
             _ => None,
         },
         Action::Propagate(_) if errno == libc::EINVAL => say(
             "/ is no mount point: we are in a chroot, where the propagation of the mount around it cannot be set",
             "bind the root on itself before the chroot: `mount --bind DIR DIR`; or --propagation unchanged",
         ),
-        Action::Hostname(_) | Action::Domainname(_) | Action::LoopbackUp if errno == libc::EPERM => say(
-            "the namespace is owned by a user namespace in which we lack the capability",
-            "run as root, or add --map-root-user (-r)",
-        ),
+        Action::Hostname(_) | Action::Domainname(_) if errno == libc::EPERM => {
+            lacking(scene, CapabilitySet::SYS_ADMIN, UNOWNED, OWN)
+        }
+        Action::LoopbackUp if errno == libc::EPERM => lacking(scene, CapabilitySet::NET_ADMIN, UNOWNED, OWN),
         Action::OpenRoot { bind: true, .. } if errno == libc::EINVAL => say(
             "the directory lies on an unbindable mount, or holds mounts that are locked to others here",
             "`findmnt -o TARGET,PROPAGATION -T DIR` shows it",
@@ -98,9 +100,7 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
         Action::OpenRoot { .. } | Action::ChangeRoot { .. } if errno == libc::ENOTDIR => {
             say("the new root is no directory", "name a directory")
         }
-        Action::StartInit if errno == libc::EAGAIN => {
-            say("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it")
-        }
+        Action::StartInit | Action::Fork if errno == libc::EAGAIN => too_many_processes(scene),
         Action::ChangeRoot { pivot: true } => match errno {
             libc::EINVAL if scene.initial_root => say(
                 "the root is the kernel's first one (an initramfs), which cannot be moved",
@@ -114,7 +114,7 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             _ => None,
         },
         Action::ChangeRoot { pivot: false } if errno == libc::EPERM => {
-            say("chroot needs CAP_SYS_CHROOT", "run as root, or add --map-root-user (-r)")
+            lacking(scene, CapabilitySet::SYS_CHROOT, "chroot needs CAP_SYS_CHROOT", OWN)
         }
         Action::Register { .. } => match errno {
             libc::EINVAL | libc::ENOENT => say(
@@ -131,10 +131,12 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             say("before Linux 6.7 binfmt_misc cannot be mounted in a user namespace", "mount it on the machine itself")
         }
         Action::Persist(_, file) => match errno {
-            libc::EPERM if !scene.admin => say(
-                "binding a file needs CAP_SYS_ADMIN over our mount namespace",
-                "run as root, or in a user and mount namespace of your own (`nstool unshare -Urm`)",
-            ),
+            libc::EPERM if !scene.admin => {
+                let cause = "binding a file needs CAP_SYS_ADMIN over our mount namespace";
+                let own = "run in a user and mount namespace of your own (`nstool unshare -Urm`)";
+                // nstool does it, outside of the new namespaces.
+                lacking(&Scene { new_user: false, ..scene.clone() }, CapabilitySet::SYS_ADMIN, cause, own)
+            }
             libc::EEXIST => Some((
                 format!("{} appeared meanwhile", printable(file.as_os_str().as_encoded_bytes())),
                 "run it again".to_owned(),
@@ -158,24 +160,40 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
             "map it: --map-users, --map-groups, --map-auto".to_owned(),
         )),
         Action::BecomeOwner(..) if errno == libc::EPERM => {
-            say("changing ids needs CAP_SETUID and CAP_SETGID", "run as root; without --owner, we own it ourselves")
+            // Before anything is created.
+            let before = Scene { new_user: false, ..scene.clone() };
+            lacking(&before, SET_IDS, CHANGING_IDS, "leave --owner away: then we own it ourselves")
         }
-        Action::SetUser(_) | Action::SetGroup { .. } if errno == libc::EPERM => say(
-            "changing ids needs CAP_SETUID and CAP_SETGID",
-            "run as root, or add --map-root-user (-r) and map the ids (--map-auto)",
-        ),
+        Action::SetUser(_) | Action::SetGroup { .. } if errno == libc::EPERM => {
+            lacking(scene, SET_IDS, CHANGING_IDS, "add --map-root-user (-r) and map the ids (--map-auto)")
+        }
         Action::Bound(_) if errno == libc::EPERM => {
-            say("dropping capabilities for good needs CAP_SETPCAP", "run as root, or add --map-root-user (-r)")
+            lacking(scene, CapabilitySet::SETPCAP, "dropping capabilities for good needs CAP_SETPCAP", OWN)
         }
         _ => None,
     }
+}
+
+/// What gives an ordinary user, or a confined root, its capabilities.
+const OWN: &str = "add --map-root-user (-r)";
+const UNOWNED: &str = "the namespace is owned by a user namespace in which we lack the capability";
+const CHANGING_IDS: &str = "changing ids needs CAP_SETUID and CAP_SETGID";
+const SET_IDS: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
+
+/// A capability that is missing: others than root get it by being root, root must hear what it lacks. `own` says how to do
+/// without it.
+fn lacking(scene: &Scene, needed: CapabilitySet, cause: &str, own: &str) -> Option<Finding> {
+    Some(match scene.root_without(needed).filter(|_| !scene.new_user) {
+        Some(lacks) => (lacks, scene.way_for_root(own)),
+        None => (cause.to_owned(), format!("run as root, or {own}")),
+    })
 }
 
 fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
     let own = |cause: &str, hint: &str| Some((cause.to_owned(), hint.to_owned()));
     let user = kinds.contains(NamespaceKind::User);
     match errno {
-        libc::EPERM if user && scene.chrooted => own(
+        libc::EPERM if user && scene.chrooted == Some(true) => own(
             "no user namespace can be created in a chroot",
             "leave the chroot, or enter that root with pivot_root (--pivot-root)",
         ),
@@ -192,12 +210,16 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
             "possible cause: the seccomp filter we run under, as containers have one",
             "start the outer container with a filter that allows clone and unshare",
         ),
+        libc::EPERM if user && scene.chrooted == Some(false) => {
+            own("possible cause: a security module", "`dmesg` may tell of it")
+        }
         libc::EPERM if user => own(
             "possible causes: a chroot, also one onto a mount point; a security module",
             "leave the chroot; `dmesg` may tell of a security module",
         ),
         libc::EPERM if !scene.admin => {
-            own("it needs CAP_SYS_ADMIN", "run as root, or create a user namespace with them: --map-root-user (-r)")
+            let own = "create a user namespace with them: --map-root-user (-r)";
+            lacking(scene, CapabilitySet::SYS_ADMIN, "it needs CAP_SYS_ADMIN", own)
         }
         libc::ENOSPC | libc::EUSERS => {
             let zero = scene.limits.iter().find(|(_, limit)| *limit == 0);
@@ -237,7 +259,7 @@ fn creating(kinds: KindSet, errno: i32, scene: &Scene) -> Option<Finding> {
             "possible causes: the init of our pid namespace has ended, so that no process can start in it; or memory",
             "create a pid namespace anew",
         ),
-        libc::EAGAIN => own("a limit of processes is reached", "`ulimit -u` and pids.max of the control group set it"),
+        libc::EAGAIN => too_many_processes(scene),
         _ => None,
     }
 }
@@ -319,6 +341,14 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
     }
 }
 
+fn too_many_processes(scene: &Scene) -> Option<Finding> {
+    let limit = scene.joined_limit.as_ref().map(|limit| format!(" ({limit})")).unwrap_or_default();
+    Some((
+        format!("a limit of processes is reached{limit}"),
+        "`ulimit -u` and pids.max of the control group, or of one above it, set it".to_owned(),
+    ))
+}
+
 fn apparmor() -> Option<Finding> {
     Some((
         "AppArmor restricts the user namespaces of ordinary users here (Ubuntu 23.10 and later)".to_owned(),
@@ -345,7 +375,7 @@ mod tests {
     fn each_refusal_to_create_has_its_own_cause() {
         let scene = Scene::default;
         for (kinds, errno, scene, expected) in [
-            (&[User][..], libc::EPERM, Scene { chrooted: true, ..scene() }, "chroot"),
+            (&[User][..], libc::EPERM, Scene { chrooted: Some(true), ..scene() }, "chroot"),
             (&[User], libc::EPERM, Scene { unmapped: true, ..scene() }, "not mapped"),
             (&[User], libc::EPERM, Scene { userns_clone_off: true, ..scene() }, "root alone"),
             (&[User], libc::EPERM, Scene { apparmor_restricts: true, ..scene() }, "AppArmor"),
@@ -357,12 +387,43 @@ mod tests {
             (&[Pid], libc::ENOSPC, Scene { deepest_pid: true, ..scene() }, "our pid namespace is nested"),
             (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 1)], ..scene() }, "a limit is reached, here (net 1)"),
             (&[User], libc::EPERM, scene(), "possible causes: a chroot"),
+            (&[User], libc::EPERM, Scene { chrooted: Some(false), ..scene() }, "possible cause: a security module"),
             (&[Net], libc::EINVAL, Scene { lacking: vec![Net], ..scene() }, "no namespaces of this kind: net"),
             (&[Pid], libc::ENOMEM, scene(), "init of our pid namespace"),
         ] {
             let told = cause(&create(kinds), errno, &scene);
             assert!(told.contains(expected), "{told}");
         }
+    }
+
+    #[test]
+    fn root_hears_what_it_lacks_and_what_gives_it() {
+        let scene = || Scene {
+            root_lacks: Some(CapabilitySet::SYS_ADMIN | CapabilitySet::SETGID),
+            user_namespace: Some(4_026_531_837),
+            ..Scene::default()
+        };
+        let told = |action: &Action, scene: &Scene| {
+            let error = failure(action, libc::EPERM, scene);
+            format!("{}\n{}", error.source().unwrap(), error.hint().unwrap())
+        };
+        let net = create(&[Net]);
+        let lacks = "this root lacks CAP_SYS_ADMIN in its user namespace (the initial one)";
+        let outside = "start whatever confines this root";
+        for (scene, expected) in [
+            (scene(), &[lacks, "--map-root-user (-r)", outside][..]),
+            (Scene { user_namespace: Some(7), ..scene() }, &["in its user namespace (7)"]),
+            (Scene { seccomp: true, ..scene() }, &[lacks, "if the seccomp filter", outside]),
+            (Scene { no_user_namespaces: true, ..scene() }, &[lacks, "\nstart whatever confines this root"]),
+            (Scene { root_lacks: Some(CapabilitySet::KILL), ..scene() }, &["it needs CAP_SYS_ADMIN", "run as root"]),
+        ] {
+            let told = told(&net, &scene);
+            assert!(expected.iter().all(|part| told.contains(part)), "{told}");
+        }
+        let ids = Action::SetGroup { gid: 5, drop_groups: true };
+        assert!(told(&ids, &scene()).starts_with("this root lacks CAP_SETGID in"), "{}", told(&ids, &scene()));
+        // In a new user namespace it has them all, and the reason is another one.
+        assert!(told(&ids, &Scene { new_user: true, ..scene() }).starts_with(CHANGING_IDS));
     }
 
     #[test]

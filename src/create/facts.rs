@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
 
+use super::capabilities::CapabilityFacts;
 use super::idmap::{self, IdKind, IdRange, MapSpec, SubidBlock};
+use super::plan::setgroups;
 use super::request::{Ids, Propagation, Request};
 use crate::account;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +31,7 @@ pub struct Facts {
     pub users: IdFacts,
     /// About group ids.
     pub groups: IdFacts,
-    /// The kernel's release.
+    /// The kernel's release, where it matters: for a time namespace.
     pub kernel: (u32, u32),
     /// How many supplementary groups we have, where it matters.
     pub supplementary_groups: usize,
@@ -37,6 +39,8 @@ pub struct Facts {
     pub mounts: Vec<Mount>,
     /// Whether the control group to join is missing, and to be made.
     pub makes_cgroup: bool,
+    /// About our capabilities, where the command is to have some.
+    pub capabilities: Option<CapabilityFacts>,
 }
 
 /// What is known about our ids of one sort.
@@ -44,7 +48,7 @@ pub struct Facts {
 pub struct IdFacts {
     /// The effective id.
     pub own: u32,
-    /// Whether we may map what we like (CAP_SETUID, CAP_SETGID).
+    /// Whether we may map what we like (CAP_SETUID, CAP_SETGID), where it matters.
     pub privileged: bool,
     /// Our subordinate ids.
     pub subids: Vec<SubidBlock>,
@@ -60,32 +64,19 @@ impl Facts {
     pub fn gather(request: &Request) -> Result<Self> {
         // Before anything of ours is open, for that would be taken for what was meant.
         check_descriptors(request)?;
-        let release = rustix::system::uname();
-        let mut facts = Self { kernel: parse_release(release.release().to_bytes()), ..Self::default() };
-        if !request.users.is_empty() || !request.groups.is_empty() {
-            let capabilities = rustix::thread::capabilities(None)
-                .map_err(|errno| Error::system("cannot read our capabilities", errno))?
-                .effective;
-            facts.users = IdFacts::gather(
-                IdKind::User,
-                rustix::process::geteuid().as_raw(),
-                capabilities.contains(CapabilitySet::SETUID),
-                &request.users,
-            )?;
-            facts.groups = IdFacts::gather(
-                IdKind::Group,
-                rustix::process::getegid().as_raw(),
-                capabilities.contains(CapabilitySet::SETGID),
-                &request.groups,
-            )?;
+        let mut facts = Self::default();
+        if request.kinds.contains(NamespaceKind::Time) {
+            facts.kernel = parse_release(rustix::system::uname().release().to_bytes());
         }
+        facts.gather_ids(request)?;
+        facts.capabilities = CapabilityFacts::gather(request)?;
         if request.group.is_some() {
             facts.supplementary_groups = rustix::process::getgroups().map_or(0, |groups| groups.len());
         }
         if request.in_place {
             return Ok(facts);
         }
-        let may_leak = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
+        let may_leak = matches!(request.mount_propagation(), Propagation::Shared | Propagation::Unchanged);
         if may_leak || request.persist.iter().any(|(kind, _)| *kind == NamespaceKind::Mnt) {
             let text = std::fs::read("/proc/self/mountinfo")
                 .map_err(|error| Error::system("cannot read /proc/self/mountinfo", error))?;
@@ -93,7 +84,7 @@ impl Facts {
         }
         // Below a new user namespace the copies are slaves.
         if let Some(root) = request.root.as_ref().filter(|root| root.pivot)
-            && request.propagation == Propagation::Unchanged
+            && request.mount_propagation() == Propagation::Unchanged
             && !request.kinds.contains(NamespaceKind::User)
         {
             facts.check_pivot(Path::new(OsStr::from_bytes(root.dir.to_bytes())))?;
@@ -105,6 +96,32 @@ impl Facts {
             facts.makes_cgroup = is_missing_cgroup(cgroup)?;
         }
         Ok(facts)
+    }
+
+    fn gather_ids(&mut self, request: &Request) -> Result<()> {
+        // Maps of our own ids alone are written from inside, with no capability.
+        let ranges = !request.users.specs.is_empty() || !request.groups.specs.is_empty();
+        let own_alone = !ranges && request.owner.is_none() && setgroups(request) != Some(true);
+        let maps = !request.users.is_empty() || !request.groups.is_empty();
+        let capabilities = match maps && !own_alone {
+            true => {
+                rustix::thread::capabilities(None)
+                    .map_err(|errno| Error::system("cannot read our capabilities", errno))?
+                    .effective
+            }
+            false => CapabilitySet::empty(),
+        };
+        if !request.users.is_empty() {
+            let own = rustix::process::geteuid().as_raw();
+            let privileged = capabilities.contains(CapabilitySet::SETUID);
+            self.users = IdFacts::gather(IdKind::User, own, privileged, &request.users)?;
+        }
+        if !request.groups.is_empty() {
+            let own = rustix::process::getegid().as_raw();
+            let privileged = capabilities.contains(CapabilitySet::SETGID);
+            self.groups = IdFacts::gather(IdKind::Group, own, privileged, &request.groups)?;
+        }
+        Ok(())
     }
 
     pub(super) fn ids(&self, kind: IdKind) -> &IdFacts {
@@ -250,7 +267,7 @@ fn check_descriptors(request: &Request) -> Result<()> {
 }
 
 /// Tells whether a namespace is bound to `file`.
-fn carries_namespace(file: &Path) -> bool {
+pub(super) fn carries_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|statfs| statfs.f_type as u64 == NSFS_MAGIC)
 }
 

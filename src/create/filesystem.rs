@@ -154,7 +154,7 @@ impl Operation {
     pub fn bind(argument: &[u8], read_only: bool) -> Result<Self> {
         let (source, target) = split_colon(argument);
         if source.is_empty() {
-            return Err(malformed("--bind", argument, "SRC:DST, or SRC for the same place inside"));
+            return Err(malformed("bind", argument, "SRC:DST, or SRC for the same place inside"));
         }
         let target = TargetPath::new(target.as_deref().unwrap_or(&source))?;
         Ok(Self::Bind { source: c_string(&source)?, target, read_only })
@@ -170,7 +170,7 @@ impl Operation {
         let mut options = vec![(c"mode".to_owned(), c"0755".to_owned())];
         for option in text.iter().flat_map(|text| text.split(|byte| *byte == b',')) {
             let equals = option.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
-            let equals = equals.ok_or_else(|| malformed("--tmpfs", argument, "DST or DST:size=64m,mode=0755"))?;
+            let equals = equals.ok_or_else(|| malformed("tmpfs", argument, "DST or DST:size=64m,mode=0755"))?;
             options.push((c_string(&option[..equals])?, c_string(&option[equals + 1..])?));
         }
         Ok(Self::Tmpfs { target: TargetPath::new(&target)?, options })
@@ -183,7 +183,7 @@ impl Operation {
     pub fn symlink(argument: &[u8]) -> Result<Self> {
         let form = "TEXT:DST, as in `ln -s TEXT DST`";
         let (text, Some(target)) = split_colon(argument) else {
-            return Err(malformed("--symlink", argument, form));
+            return Err(malformed("symbolic link", argument, form));
         };
         let target = TargetPath::new(&target)?;
         match target.parent() {
@@ -191,7 +191,7 @@ impl Operation {
                 let name = name.to_owned();
                 Ok(Self::Symlink { text: c_string(&text)?, target, parent, name })
             }
-            _ => Err(malformed("--symlink", argument, form)),
+            _ => Err(malformed("symbolic link", argument, form)),
         }
     }
 
@@ -269,8 +269,8 @@ fn split_colon(argument: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
     (parts.remove(0), second)
 }
 
-fn malformed(option: &str, argument: &[u8], form: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("malformed value {:?} of {option}", printable(argument)))
+fn malformed(noun: &str, argument: &[u8], form: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("malformed {noun} {:?}", printable(argument)))
         .with_hint(format!("it takes {form}"))
 }
 

@@ -98,7 +98,7 @@ fn forked(
             if let Some(helper) = helper {
                 helper.orders = None;
             }
-            let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+            let death_signal = request.parent_death_signal.and_then(process::signal);
             go_on(steps, (fork, state), program, death_signal, &supervisor, &gate, &report)
         }
         Err(error) => {

@@ -10,6 +10,7 @@
 
 mod apply;
 mod attend;
+mod capabilities;
 mod cgroup;
 mod child;
 mod diagnose;
@@ -37,6 +38,7 @@ mod usage;
 mod warnings;
 
 pub use apply::{Event, Stop, apply};
+pub use capabilities::CapabilityFacts;
 pub use facts::{Facts, IdFacts};
 pub use filesystem::{Operation, TargetPath};
 pub use plan::{Action, Clock, MapWriter, Place, Plan, Step};

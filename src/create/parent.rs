@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::WaitOptions;
 
 use super::apply::{Event, Observer, Stop, ended_by, failed, refused};
 use super::attend::Attendant;
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::facts::carries_namespace;
 use super::first::First;
 use super::inside::{self, Prepared, State};
 use super::keeper::Keeper;
@@ -74,6 +75,12 @@ pub(super) fn run(
     let first = kinds.contains(NamespaceKind::Pid) && !request.init && !request.no_fork;
     let ending = parent.supervise(&supervisor, first, observer)?;
     drop(guardian);
+    // The child was its PID 1, as the command or as its init. Somebody may have released the file meanwhile.
+    if let Some((_, file)) = request.persist.iter().find(|(kind, _)| *kind == NamespaceKind::Pid)
+        && carries_namespace(file)
+    {
+        observer(Event::Spent(file));
+    }
     if let (Some(group), Some(path)) = (&group, &request.cgroup)
         && let count @ 1.. = group.population()
     {
@@ -103,7 +110,7 @@ fn make(
     let (listener, speaker) = talk::pipe().map_err(trouble)?;
     let (reports, report) = report::pipe().map_err(trouble)?;
     let (go, tell_go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| trouble(errno.into()))?;
-    let death_signal = request.parent_death_signal.and_then(Signal::from_named_raw);
+    let death_signal = request.parent_death_signal.and_then(process::signal);
     // An init never changes its credentials, so that the kernel's own signal suffices.
     let (gate, gatekeeper) = match death_signal.filter(|_| !request.init) {
         Some(_) => gate().map(|(gate, keeper)| (Some(gate), Some(keeper))).map_err(trouble)?,

@@ -40,8 +40,8 @@ pub struct Request {
     pub monotonic_seconds: Option<i64>,
     /// What to add to CLOCK_BOOTTIME, in seconds.
     pub boottime_seconds: Option<i64>,
-    /// The propagation of all mounts in a new mount namespace.
-    pub propagation: Propagation,
+    /// The propagation of all mounts in a new mount namespace; `None` makes them private.
+    pub propagation: Option<Propagation>,
     /// The host name.
     pub hostname: Option<OsString>,
     /// The NIS domain name.
@@ -87,6 +87,13 @@ pub struct Request {
     pub forward_signals: bool,
     /// The command, as the plan tells it.
     pub command: Vec<OsString>,
+}
+
+impl Request {
+    /// Returns the propagation of all mounts in a new mount namespace.
+    pub(super) fn mount_propagation(&self) -> Propagation {
+        self.propagation.unwrap_or_default()
+    }
 }
 
 /// Which ids to map.
@@ -152,6 +159,6 @@ pub struct Root {
 pub struct Capabilities {
     /// Those that stay in the bounding set, and with it in all others.
     pub bounding: u64,
-    /// Those that an ordinary user holds as well (ambient capabilities).
+    /// Those that an ordinary user holds as well (ambient capabilities); with every bit, all that can be had.
     pub ambient: u64,
 }

@@ -4,11 +4,10 @@ use super::request::{Propagation, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kind::NamespaceKind::{self, Mnt, Net, Pid, Time, User, Uts};
 use crate::printable;
+use crate::sys::process::signal;
 
 /// The longest host and domain name (`__NEW_UTS_LEN`).
 const NAME_BYTES: usize = 64;
-/// The signals with a name.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=31;
 
 /// Refuses a request that contradicts itself.
 ///
@@ -22,7 +21,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
         (request.loopback_up, "--lo-up", Net, 'n'),
         (request.monotonic_seconds.is_some(), "--monotonic", Time, 'T'),
         (request.boottime_seconds.is_some(), "--boottime", Time, 'T'),
-        (request.propagation != Propagation::Private, "--propagation", Mnt, 'm'),
+        (request.propagation.is_some(), "--propagation", Mnt, 'm'),
         (!request.operations.is_empty(), "setting up a filesystem", Mnt, 'm'),
         (request.root.as_ref().is_some_and(|root| root.pivot), "--pivot-root", Mnt, 'm'),
         (request.proc.is_some(), "--mount-proc", Mnt, 'm'),
@@ -44,7 +43,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
     if request.interpreter.is_some() && request.binfmt.is_none() {
         return Err(refuse("--load-interp needs a binfmt_misc of its own", "add --mount-binfmt"));
     }
-    if request.propagation == Propagation::Shared && request.root.as_ref().is_some_and(|root| root.pivot) {
+    if request.propagation == Some(Propagation::Shared) && request.root.as_ref().is_some_and(|root| root.pivot) {
         // The kernel takes no shared mount for a root (pivot_root(2)).
         return Err(refuse(
             "--pivot-root contradicts --propagation shared",
@@ -62,8 +61,8 @@ pub(super) fn check(request: &Request) -> Result<()> {
             return Err(refuse(message, "a name has 1 to 64 bytes"));
         }
     }
-    if let Some(signal) = request.parent_death_signal.filter(|signal| !SIGNALS.contains(signal)) {
-        return Err(refuse(format!("there is no signal {signal}"), "signals are 1 to 31"));
+    if let Some(number) = request.parent_death_signal.filter(|number| signal(*number).is_none()) {
+        return Err(refuse(format!("there is no signal {number}"), "signals are 1 to 31 and SIGRTMIN to SIGRTMAX"));
     }
     maps(request)?;
     persistence(request)?;
@@ -105,7 +104,11 @@ fn persistence(request: &Request) -> Result<()> {
     for (index, (kind, file)) in request.persist.iter().enumerate() {
         let named = printable(file.as_os_str().as_encoded_bytes());
         if file.as_os_str().is_empty() {
-            return Err(refuse(format!("the file of the {kind} namespace has no name"), "name it: --net=FILE"));
+            let option = long(*kind);
+            return Err(refuse(
+                format!("the file of the {kind} namespace has no name"),
+                format!("name it: --{option}=FILE; or keep nothing: --{option}"),
+            ));
         }
         if request.persist[..index].iter().any(|(_, other)| other == file) {
             return Err(refuse(format!("{named} is named for two namespaces"), "give each a file of its own"));
@@ -118,12 +121,16 @@ fn persistence(request: &Request) -> Result<()> {
 }
 
 fn needs(option: &str, kind: NamespaceKind, letter: char) -> Error {
-    let long = match kind {
+    // It would change what the caller and everybody else in the same namespace see.
+    refuse(format!("{option} needs a new {kind} namespace"), format!("add --{} (-{letter})", long(kind)))
+}
+
+/// Returns the name of the option that creates a namespace.
+fn long(kind: NamespaceKind) -> &'static str {
+    match kind {
         Mnt => "mount",
         _ => kind.name(),
-    };
-    // It would change what the caller and everybody else in the same namespace see.
-    refuse(format!("{option} needs a new {kind} namespace"), format!("add --{long} (-{letter})"))
+    }
 }
 
 fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Error {

@@ -26,10 +26,10 @@ fn leaks(request: &Request, facts: &Facts) -> Vec<String> {
             "{target} lies on the mount {}, which is shared with the outer mount namespace: what is mounted there \
              appears outside as well, and stays there (--propagation {})",
             printable(mount),
-            request.propagation
+            request.mount_propagation()
         ))
     };
-    let kept = matches!(request.propagation, Propagation::Shared | Propagation::Unchanged);
+    let kept = matches!(request.mount_propagation(), Propagation::Shared | Propagation::Unchanged);
     // Below a new user namespace the copies are slaves, from which nothing goes out.
     if !kept || request.kinds.contains(NamespaceKind::User) || !request.kinds.contains(NamespaceKind::Mnt) {
         return Vec::new();

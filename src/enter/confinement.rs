@@ -1,6 +1,6 @@
 //! The restrictions of a target beyond its namespaces: what `--confined` copies, and what is said of them without it.
 
-use super::facts::Confinement;
+use super::facts::{Capabilities, Confinement};
 use super::label::{self, Found};
 use super::request::Request;
 use crate::error::Result;
@@ -90,7 +90,7 @@ pub(super) fn read(
         .filter(|limit| !ours.contains(limit))
         .collect();
     confinement.oom_score_adj = oom_score(process, may_raise, remarks);
-    confinement.bounding = status.mask("CapBnd");
+    confinement.capabilities = sets(status);
     confinement.no_new_privs = status.field("NoNewPrivs") == Some(b"1");
     if confinement.label.is_none() {
         match label::of(process, proc) {
@@ -121,6 +121,16 @@ fn oom_score(process: &PinnedProcess, may_lower: bool, remarks: &mut Vec<String>
     (theirs != ours).then_some(theirs)
 }
 
+/// Reads its capabilities. Before Linux 4.3 there is no ambient one.
+fn sets(status: &Status<'_>) -> Option<Capabilities> {
+    Some(Capabilities {
+        bounding: status.mask("CapBnd")?,
+        permitted: status.mask("CapPrm")?,
+        inheritable: status.mask("CapInh")?,
+        ambient: status.mask("CapAmb").unwrap_or(u64::MAX),
+    })
+}
+
 fn has_seccomp(status: &Status<'_>) -> bool {
     status.field("Seccomp").is_some_and(|mode| mode != b"0")
 }
@@ -149,6 +159,10 @@ pub(super) fn left_out(process: &PinnedProcess, proc: Option<&Proc>, status: &St
     let own = std::fs::read("/proc/self/status").unwrap_or_default();
     if status.mask("CapBnd") != Status::new(&own).mask("CapBnd") {
         parts.push("its capability bounding set".to_owned());
+    } else if sets(status).is_some_and(|sets| sets.permitted != sets.bounding)
+        && status.uids().is_some_and(|uids| uids[1] == 0)
+    {
+        parts.push("the lack of capabilities that root has".to_owned());
     }
     if has_seccomp(status) {
         parts.push("its seccomp filter (which cannot be copied)".to_owned());

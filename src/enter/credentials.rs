@@ -84,6 +84,18 @@ pub(super) fn decide(request: &Request, facts: &Facts, steps: &mut Vec<Step>, re
     Ok(())
 }
 
+/// Tells whether both the target and the command, which takes these `steps`, are root where the latter will run.
+pub(super) fn are_both_root(facts: &Facts, steps: &[Step]) -> bool {
+    let inward = |uid| match (&facts.way, &facts.maps) {
+        (Way::Down(_), Some(maps)) => maps.uids.inward(uid),
+        (Way::Down(_), None) => None,
+        _ => Some(uid),
+    };
+    let taken = steps.iter().find_map(|step| if let Step::SetUid { uid, .. } = step { Some(*uid) } else { None });
+    let own = taken.or_else(|| inward(facts.effective_uid));
+    own == Some(0) && facts.target_uid.and_then(inward) == Some(0)
+}
+
 fn list(groups: &[u32]) -> String {
     groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -9,6 +9,7 @@ use super::files::read_below;
 use super::request::{Environment, Request};
 use crate::error::Result;
 use crate::exec::split_variable;
+use crate::printable;
 use crate::proc::Proc;
 use crate::target::PinnedProcess;
 
@@ -63,7 +64,8 @@ pub(crate) fn environment<'a>(
     };
     let mut variables = match (choice, process) {
         (Environment::Target, Some(process)) => match process.environment() {
-            Ok(text) => with_term(of_target(&text)),
+            Ok(text) if inside || request.literal => with_term(of_target(&text)),
+            Ok(text) => with_term(for_our_files(of_target(&text), remarks)),
             Err(error) if request.environment == Environment::Target => {
                 return Err(process.cannot("read the environment", error));
             }
@@ -84,6 +86,52 @@ pub(crate) fn environment<'a>(
 /// Splits `/proc/PID/environ`. A process may have overwritten it with anything; what is no variable is left out.
 fn of_target(text: &[u8]) -> Variables {
     text.split(|byte| *byte == 0).filter_map(split_variable).collect()
+}
+
+/// Takes out what would let the target choose which of our files a program is, or which it loads and reads: it would run
+/// what it likes with our rights. Our own PATH stands in for its.
+fn for_our_files(mut variables: Variables, remarks: &mut Vec<String>) -> Variables {
+    let steering: Vec<_> = variables.iter().filter(|(name, _)| steers(name.as_bytes())).cloned().collect();
+    variables.retain(|variable| !steering.contains(variable));
+    if let Some(path) = std::env::var_os("PATH") {
+        variables.push(("PATH".into(), path));
+    }
+    let names: Vec<_> = steering.iter().map(|(name, _)| name.as_bytes()).filter(|name| *name != b"PATH").collect();
+    if !names.is_empty() {
+        let names: Vec<_> = names.into_iter().map(printable).collect();
+        remarks.push(format!(
+            "not taken from its environment, since they would choose what our own files load: {}",
+            names.join(", ")
+        ));
+    }
+    variables
+}
+
+/// Tells whether a variable names files for the dynamic loader, the C library (ld.so(8): those that it ignores in
+/// secure-execution mode) or a shell to load, or places to look for programs.
+fn steers(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 19] = [
+        b"PATH",
+        b"GCONV_PATH",
+        b"GETCONF_DIR",
+        b"GLIBC_TUNABLES",
+        b"HOSTALIASES",
+        b"LOCALDOMAIN",
+        b"LOCPATH",
+        b"MALLOC_TRACE",
+        b"NIS_PATH",
+        b"NLSPATH",
+        b"RESOLV_HOST_CONF",
+        b"RES_OPTIONS",
+        b"TMPDIR",
+        b"TZDIR",
+        b"ENV",
+        b"BASH_ENV",
+        b"BASHOPTS",
+        b"SHELLOPTS",
+        b"PS4",
+    ];
+    name.starts_with(b"LD_") || name.starts_with(b"BASH_FUNC_") || NAMES.contains(&name)
 }
 
 fn with_term(mut variables: Variables) -> Variables {
@@ -141,6 +189,16 @@ mod tests {
     fn the_targets_environment_is_taken_as_it_is_but_for_what_is_no_variable() {
         let variables = of_target(b"A=1\0nonsense\0B=x=y\0\0=z\0");
         assert_eq!(variables, [("A".into(), "1".into()), ("B".into(), "x=y".into())]);
+    }
+
+    #[test]
+    fn among_our_files_the_target_does_not_choose_what_a_program_is_and_loads() {
+        let text = b"A=1\0PATH=/tmp\0LD_PRELOAD=/tmp/a.so\0BASH_FUNC_ls%%=() { :; }\0LD=2\0GLIBC_TUNABLES=x\0";
+        let mut remarks = Vec::new();
+        let mut variables = for_our_files(of_target(text), &mut remarks);
+        variables.retain(|(name, value)| name != "PATH" || *value != std::env::var_os("PATH").unwrap());
+        assert_eq!(variables, [("A".into(), "1".into()), ("LD".into(), "2".into())]);
+        assert!(remarks[0].ends_with(": LD_PRELOAD, BASH_FUNC_ls%%, GLIBC_TUNABLES"), "{remarks:?}");
     }
 
     #[test]

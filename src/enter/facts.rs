@@ -134,13 +134,31 @@ pub(crate) struct CgroupFact {
     pub(crate) frozen: bool,
 }
 
+/// Capabilities as masks by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) bounding: u64,
+    pub(crate) permitted: u64,
+    pub(crate) inheritable: u64,
+    pub(crate) ambient: u64,
+}
+
+impl Capabilities {
+    /// Returns what limits a program of root to these permitted ones: to others what root executes gives the inheritable
+    /// ones and the whole bounding set (capabilities(7)).
+    pub(crate) fn for_root(self) -> Self {
+        let Self { bounding, permitted, inheritable, ambient } = self;
+        Self { bounding: bounding & permitted, inheritable: inheritable & permitted, permitted, ambient }
+    }
+}
+
 /// What `--confined` copies from the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Confinement {
     /// Soft and hard limit by resource number; `None` is unlimited.
     pub(crate) limits: Vec<(u32, Option<u64>, Option<u64>)>,
     pub(crate) oom_score_adj: Option<i32>,
-    pub(crate) bounding: Option<u64>,
+    pub(crate) capabilities: Option<Capabilities>,
     pub(crate) no_new_privs: bool,
     /// The security module's label, if it differs from ours and can be taken.
     pub(crate) label: Option<Label>,

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::facts::Capabilities;
 use super::gather::Pinned;
 use super::plan::Step;
 use crate::kind::NamespaceKind;
@@ -24,7 +25,7 @@ pub(crate) trait Kernel {
     fn enter_cgroup(&mut self, handle: usize) -> io::Result<()>;
     fn set_limit(&mut self, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()>;
     fn set_oom_score(&mut self, score: &CStr) -> io::Result<()>;
-    fn limit_capabilities(&mut self, mask: u64) -> io::Result<()>;
+    fn limit_capabilities(&mut self, left: &Capabilities) -> io::Result<()>;
     fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()>;
     fn drop_groups(&mut self) -> io::Result<()>;
     fn set_groups(&mut self, groups: &[Gid]) -> io::Result<()>;
@@ -45,7 +46,7 @@ pub(crate) fn perform(step: &Step, kernel: &mut impl Kernel) -> io::Result<()> {
         Step::EnterCgroup { handle, .. } => kernel.enter_cgroup(*handle),
         Step::SetLimit(resource, soft, hard) => kernel.set_limit(*resource, *soft, *hard),
         Step::SetOomScore(score) => kernel.set_oom_score(score),
-        Step::LimitCapabilities(mask) => kernel.limit_capabilities(*mask),
+        Step::LimitCapabilities(left) => kernel.limit_capabilities(left),
         Step::SetLabel(label) => kernel.set_label(label.file, &label.text),
         Step::DropGroups { if_allowed } => match kernel.drop_groups() {
             Err(error) if *if_allowed && error.raw_os_error() == Some(libc::EPERM) => Ok(()),
@@ -144,23 +145,23 @@ impl Kernel for Linux<'_> {
         self.write_own(c"self/oom_score_adj", score.to_bytes())
     }
 
-    fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
+    fn limit_capabilities(&mut self, left: &Capabilities) -> io::Result<()> {
         let last = CapabilitySet::all().bits().ilog2();
         for number in 0..=last {
             let one = CapabilitySet::from_bits_retain(1 << number);
-            if mask & 1 << number != 0 {
-                continue;
-            }
-            // EINVAL: the kernel does not know that many.
-            if rustix::thread::capability_is_in_bounding_set(one) == Ok(true) {
+            // EINVAL: the kernel does not know that many, or has no ambient set.
+            if left.bounding & 1 << number == 0 && rustix::thread::capability_is_in_bounding_set(one) == Ok(true) {
                 rustix::thread::remove_capability_from_bounding_set(one)?;
             }
+            if left.ambient & 1 << number == 0 && rustix::thread::capability_is_in_ambient_set(one) == Ok(true) {
+                rustix::thread::configure_capability_in_ambient_set(one, false)?;
+            }
         }
-        // What is inheritable passes by the bounding set (capabilities(7)); what is ambient is inheritable too.
+        // What is inheritable passes by the bounding set (capabilities(7)).
         let mut sets = rustix::thread::capabilities(None)?;
-        let left = CapabilitySet::from_bits_retain(mask);
-        if !left.contains(sets.inheritable) {
-            sets.inheritable &= left;
+        let inheritable = CapabilitySet::from_bits_retain(left.inheritable & left.bounding);
+        if !inheritable.contains(sets.inheritable) {
+            sets.inheritable &= inheritable;
             rustix::thread::set_capabilities(None, sets)?;
         }
         Ok(())
@@ -260,8 +261,8 @@ mod tests {
         fn set_oom_score(&mut self, score: &CStr) -> io::Result<()> {
             self.note(format!("oom {score:?}"))
         }
-        fn limit_capabilities(&mut self, mask: u64) -> io::Result<()> {
-            self.note(format!("bounding {mask}"))
+        fn limit_capabilities(&mut self, left: &Capabilities) -> io::Result<()> {
+            self.note(format!("bounding {}", left.bounding))
         }
         fn set_label(&mut self, file: &CStr, label: &CStr) -> io::Result<()> {
             self.note(format!("label {file:?} {label:?}"))

@@ -78,7 +78,8 @@ pub struct Enter {
 pub enum Outcome {
     /// It ended; [`Ending::mirror`] passes that on.
     Ended(Ending),
-    /// The out-of-memory killer ended it, as its control group counts; [`Ending::mirror`] passes the end on.
+    /// SIGKILL ended it, and its control group counts more victims of the out-of-memory killer than before, of which it
+    /// most likely is one; [`Ending::mirror`] passes the end on.
     OutOfMemory(Ending, OutOfMemory),
     /// It runs in the background, as this process.
     Started(Pid),
@@ -121,8 +122,11 @@ impl Enter {
         let (mut facts, pinned) = gather::gather(&request)?;
         let terminal =
             || isatty(rustix::stdio::stdin()) || isatty(rustix::stdio::stdout()) || isatty(rustix::stdio::stderr());
-        let pty = !request.no_pty && !request.background && terminal();
-        let mut steps = plan::plan(&request, &facts, pty)?;
+        let kept_out = !request.no_pty && !request.background;
+        let pty = kept_out && terminal();
+        // Only a child can give up the controlling terminal of a session that we lead.
+        let leads_terminal = kept_out && job::leads_session() && job::controlling_terminal().is_some();
+        let mut steps = plan::plan(&request, &facts, pty || leads_terminal)?;
         if !request.literal {
             preflight::check(&request, &facts, &steps)?;
         }

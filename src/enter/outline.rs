@@ -72,7 +72,9 @@ pub(super) fn tell(step: &Step, command: &[CString]) -> OutlineStep {
             plain("limit", format!("{name}: {}, at most {}", limit(*soft), limit(*hard)))
         }
         Step::SetOomScore(score) => plain("oom-score", printable(score.to_bytes()).into_owned()),
-        Step::LimitCapabilities(mask) => plain("capabilities", format!("bounding set: {}", CapabilitySet(*mask))),
+        Step::LimitCapabilities(left) => {
+            plain("capabilities", format!("bounding set: {}", CapabilitySet(left.bounding)))
+        }
         Step::SetLabel(label) => plain("label", format!("{} of {}", printable(label.text.to_bytes()), label.module)),
         Step::DropGroups { .. } => plain("groups", "none".to_owned()),
         Step::SetGroups(groups) => {

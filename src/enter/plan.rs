@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::Gid;
 
 use super::credentials;
-use super::facts::{Candidate, Confinement, Facts, Owner};
+use super::facts::{Candidate, Capabilities, Confinement, Facts, Owner};
 use super::label::Label;
 use super::request::{Place, Request};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,8 +43,8 @@ pub(crate) enum Step {
     SetLimit(u32, Option<u64>, Option<u64>),
     /// Writes oom_score_adj.
     SetOomScore(CString),
-    /// Takes every capability that is not in the mask out of the bounding set.
-    LimitCapabilities(u64),
+    /// Takes every capability out of the bounding, inheritable and ambient sets that is not in these.
+    LimitCapabilities(Capabilities),
     /// Takes the security label for the program.
     SetLabel(Label),
     /// setgroups(2) with no group. Where nobody could tell whether that is allowed, a refusal is no failure.
@@ -93,8 +93,9 @@ pub(crate) struct Steps {
     pub(crate) remarks: Vec<String>,
 }
 
-/// Decides what to do. `pty` tells that a pseudo-terminal stands between, whose session needs a process of its own.
-pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps> {
+/// Decides what to do. `apart` tells that the command needs a process of its own: for a pseudo-terminal's session, or to
+/// give up a terminal.
+pub(crate) fn plan(request: &Request, facts: &Facts, apart: bool) -> Result<Steps> {
     let mut remarks = facts.remarks.clone();
     let mut steps = early(request, facts)?;
     if request.literal && credentials::by_default(request, facts) {
@@ -118,7 +119,7 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         // setns(2) leaves us in the root of the mount namespace; so does what follows a chroot.
         (None, Place::Unasked) => {}
     }
-    let fork = (joined(NamespaceKind::Pid) || pty || request.background) && !request.no_fork;
+    let fork = (joined(NamespaceKind::Pid) || apart || request.background) && !request.no_fork;
     if fork {
         steps.push(Step::Fork);
     }
@@ -126,10 +127,12 @@ pub(crate) fn plan(request: &Request, facts: &Facts, pty: bool) -> Result<Steps>
         let path = cgroup.path.clone();
         steps.push(Step::EnterCgroup { handle: cgroup.handle, path, version: cgroup.version });
     }
+    let mut taken = Vec::new();
+    credentials::decide(request, facts, &mut taken, &mut remarks)?;
     if let Some(confinement) = facts.confinement.as_ref().filter(|_| request.confined) {
-        confine(confinement, &mut steps);
+        confine(confinement, credentials::are_both_root(facts, &taken), &mut steps);
     }
-    credentials::decide(request, facts, &mut steps, &mut remarks)?;
+    steps.append(&mut taken);
     if let Some(confinement) = &facts.confinement {
         // Last of all: no_new_privs forbids some changes of label.
         steps.extend(confinement.label.clone().map(Step::SetLabel));
@@ -189,9 +192,12 @@ fn early(request: &Request, facts: &Facts) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn confine(confinement: &Confinement, steps: &mut Vec<Step>) {
+/// Adds the steps that limit us as the target is. Where both are root, what the target lacks is not in its reach (it may
+/// have lost it for good, by securebits or no_new_privs, which nobody else can see), while we would get it by being root.
+fn confine(confinement: &Confinement, both_root: bool, steps: &mut Vec<Step>) {
     steps.extend(confinement.limits.iter().map(|(resource, soft, hard)| Step::SetLimit(*resource, *soft, *hard)));
-    steps.extend(confinement.bounding.map(Step::LimitCapabilities));
+    let capabilities = confinement.capabilities.map(|sets| if both_root { sets.for_root() } else { sets });
+    steps.extend(capabilities.map(Step::LimitCapabilities));
 }
 
 fn c_path(bytes: &[u8]) -> Result<CString> {
@@ -360,6 +366,33 @@ pub(super) mod tests {
         assert_eq!(steps(&same, &self::facts(&[], &[])), expected);
     }
 
+    const CAPABILITIES: Capabilities = Capabilities { bounding: 0xf, permitted: 0x3, inheritable: 0x6, ambient: 0 };
+
+    #[test]
+    fn as_root_of_a_root_target_we_get_no_more_capabilities_than_it_holds() {
+        let limited = |request: &Request, facts: &Facts| {
+            let steps = plan(request, facts, false).unwrap().steps;
+            steps.into_iter().find_map(|step| if let Step::LimitCapabilities(sets) = step { Some(sets) } else { None })
+        };
+        let less = Capabilities { bounding: 0x3, inheritable: 0x2, ..CAPABILITIES };
+        let confined = Request { confined: true, ..Request::default() };
+        let confinement = Confinement { capabilities: Some(CAPABILITIES), ..Confinement::default() };
+        let mut home = facts(&[], &[(Net, Owner::Level(0))]);
+        (home.confinement, home.capabilities) = (Some(confinement), u64::MAX);
+        assert_eq!(limited(&confined, &home), Some(CAPABILITIES));
+        (home.target_uid, home.target_gid) = (Some(0), Some(0));
+        assert_eq!(limited(&confined, &home), Some(less));
+        // Chosen ids are not the target's: what it could get by a set-user-id program is still in reach.
+        let user = Request { uid: Some(Id::Number(5)), ..confined.clone() };
+        assert_eq!(limited(&user, &home), Some(CAPABILITIES));
+        home.effective_uid = 0;
+        assert_eq!(limited(&Request { preserve_credentials: true, ..confined.clone() }, &home), Some(less));
+        // Root is who is called 0 inside.
+        let mut below = facts(&[50], &[(Net, Owner::Level(1))]);
+        below.confinement = home.confinement.clone();
+        assert_eq!(limited(&confined, &below), Some(less));
+    }
+
     #[test]
     fn restrictions_come_after_the_fork_and_no_new_privs_last() {
         let mut facts = facts(&[], &[(Pid, Owner::Level(0))]);
@@ -367,7 +400,7 @@ pub(super) mod tests {
             limits: vec![(7, Some(10), Some(20))],
             oom_score_adj: Some(5),
             label: Some(label()),
-            bounding: Some(0),
+            capabilities: Some(CAPABILITIES),
             no_new_privs: true,
             ..Confinement::default()
         });
@@ -376,7 +409,7 @@ pub(super) mod tests {
         let expected = [
             Step::Fork,
             Step::SetLimit(7, Some(10), Some(20)),
-            Step::LimitCapabilities(0),
+            Step::LimitCapabilities(CAPABILITIES),
             Step::SetUid { uid: 5, keep: false },
             Step::SetLabel(label()),
             Step::NoNewPrivileges,

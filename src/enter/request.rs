@@ -60,8 +60,9 @@ pub struct Request {
     pub cgroup: bool,
     /// Takes the target's SELinux context.
     pub selinux: bool,
-    /// Lives under the target's restrictions: control groups, limits, capability bounding set, no_new_privs, label; and,
-    /// unless ids are asked for or preserved, as its user and groups.
+    /// Lives under the target's restrictions: control groups, limits, no_new_privs, label, and the capability bounding set:
+    /// of a target that is root, as the command is, what that holds of it; and, unless ids are asked for or preserved, as
+    /// its user and groups. Neither a seccomp filter nor securebits can be copied.
     pub confined: bool,
     /// The command and its arguments; none means a login shell.
     pub command: Vec<OsString>,
@@ -111,7 +112,9 @@ pub enum Environment {
     /// The target's if its mount namespace is joined, otherwise ours.
     #[default]
     Unasked,
-    /// The target's, as it was when its program was executed, and our TERM.
+    /// The target's, as it was when its program was executed, and our TERM. Where the files stay ours, without what would
+    /// let it choose which of them a program is or loads: PATH, `LD_*` and the like; but to the letter
+    /// ([`Request::literal`]) all of it.
     Target,
     /// Ours.
     Keep,

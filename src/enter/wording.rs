@@ -41,7 +41,7 @@ pub(super) fn explain(step: &Step, errno: i32, facts: &Facts) -> Error {
         Step::EnterCgroup { path, version, .. } => cgroup(path, *version, errno, cause),
         Step::SetLimit(..) => Error::system("cannot take over the target's resource limits", cause),
         Step::SetOomScore(_) => Error::system("cannot take over the target's oom_score_adj", cause),
-        Step::LimitCapabilities(_) => Error::system("cannot take over the target's capability bounding set", cause)
+        Step::LimitCapabilities(_) => Error::system("cannot take over the limits of the target's capabilities", cause)
             .with_hint("that takes CAP_SETPCAP: run nstool as root"),
         Step::SetLabel(label) => {
             let (module, text) = (label.module, printable(label.text.to_bytes()));
@@ -169,7 +169,7 @@ mod tests {
     use std::error::Error as _;
     use std::ffi::CString;
 
-    use super::super::facts::{Map, Maps, Owner};
+    use super::super::facts::{Capabilities, Map, Maps, Owner};
     use super::super::label::Label;
     use super::super::plan::tests::facts;
     use super::*;
@@ -230,6 +230,7 @@ mod tests {
     fn every_other_step_says_what_it_could_not_do() {
         let facts = facts(&[], &[]);
         let label = Label { module: "SELinux", file: c"", text: CString::from(c"a:b") };
+        let no_capabilities = Capabilities { bounding: 0, permitted: 0, inheritable: 0, ambient: 0 };
         let cgroup = Step::EnterCgroup { handle: 0, path: b"/sys/fs/cgroup/a\x1b".to_vec(), version: 2 };
         for (step, errno, part) in [
             (Step::ChangeRoot, libc::EPERM, "root directory of process 7 (test)"),
@@ -241,7 +242,7 @@ mod tests {
             (Step::SetGroups(vec![rustix::process::Gid::ROOT]), libc::EPERM, "supplementary groups"),
             (Step::SetLimit(7, None, None), libc::EPERM, "resource limits"),
             (Step::SetOomScore(CString::from(c"0")), libc::EACCES, "oom_score_adj"),
-            (Step::LimitCapabilities(0), libc::EPERM, "CAP_SETPCAP"),
+            (Step::LimitCapabilities(no_capabilities), libc::EPERM, "CAP_SETPCAP"),
             (Step::SetLabel(label), libc::EACCES, "the policy of SELinux forbids"),
             (Step::KeepCapabilities, libc::EPERM, "keep the capabilities"),
             (Step::NoNewPrivileges, libc::EINVAL, "no_new_privs"),

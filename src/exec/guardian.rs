@@ -10,7 +10,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
@@ -43,9 +43,7 @@ impl Guardian {
     /// # Errors
     /// No process or descriptor left.
     pub(crate) fn prepare(memory: Memory) -> io::Result<Option<Self>> {
-        let own = || rustix::process::getpid().as_raw_nonzero().get();
-        let pidfds = pidfd::OPEN.present().unwrap_or_else(|| pidfd::open(own()).is_some());
-        if pidfds { Self::start_process(libc::SIGKILL, memory).map(Some) } else { Ok(None) }
+        if has_pidfds() { Self::start_process(libc::SIGKILL, memory).map(Some) } else { Ok(None) }
     }
 
     /// Starts guarding `child`.
@@ -53,7 +51,16 @@ impl Guardian {
     /// # Errors
     /// The guardian is gone, or `child` has no pidfd.
     pub(crate) fn guard(&self, child: &Child) -> io::Result<()> {
-        let pidfd = [child.pidfd().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?];
+        let opened;
+        let pidfd = match child.pidfd() {
+            Some(pidfd) => pidfd,
+            // Why it has none is told; its number is its own until we reap it.
+            None => {
+                opened = pidfd::open(child.pid()).unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::ENOSYS)))?;
+                opened.as_fd()
+            }
+        };
+        let pidfd = [pidfd];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&pidfd));
@@ -66,7 +73,7 @@ impl Guardian {
     /// # Errors
     /// No process or descriptor left.
     pub(crate) fn start_with(child: &Child, signal: i32) -> io::Result<Option<Self>> {
-        if child.pidfd().is_none() {
+        if !has_pidfds() {
             return Ok(None);
         }
         let guardian = Self::start_process(signal, Memory::Shared)?;
@@ -94,6 +101,11 @@ impl Drop for Guardian {
             let _ = child.wait(rustix::process::WaitOptions::empty());
         }
     }
+}
+
+fn has_pidfds() -> bool {
+    let own = || rustix::process::getpid().as_raw_nonzero().get();
+    pidfd::OPEN.present().unwrap_or_else(|| pidfd::open(own()).is_some())
 }
 
 /// Where a child waits until its parent has done what must come before the program runs.

@@ -21,6 +21,8 @@ pub struct Program {
     /// What each candidate is called; empty where all are called as the first argument says.
     login_names: Vec<CString>,
     image: Image,
+    /// The errno of each candidate that was tried.
+    errnos: Vec<i32>,
     distrust: bool,
     inherits: bool,
 }
@@ -37,6 +39,7 @@ impl Program {
         let argv = words.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
         Ok(Self {
             name: name.as_bytes().to_vec(),
+            errnos: vec![0; candidates.len()],
             candidates,
             login_names: Vec::new(),
             image: Image::new(argv, environment_of(environment)?),
@@ -58,9 +61,10 @@ impl Program {
         };
         let login_names = shells.iter().map(|shell| login_name(shell)).collect::<Result<_>>()?;
         let argv = vec![login_name(first)?];
-        let candidates = shells.iter().map(|shell| c_string(shell)).collect::<Result<_>>()?;
+        let candidates: Vec<_> = shells.iter().map(|shell| c_string(shell)).collect::<Result<_>>()?;
         Ok(Self {
             name: first.clone(),
+            errnos: vec![0; candidates.len()],
             candidates,
             login_names,
             image: Image::new(argv, environment_of(environment)?),
@@ -115,7 +119,7 @@ impl Program {
     /// Executes the first candidate that can be; returns only if none could, with the reason. Allocates nothing. `proc`
     /// is a descriptor of /proc.
     pub(crate) fn execute(&mut self, proc: Option<BorrowedFd<'_>>) -> Refusal {
-        let mut told: Option<(u8, usize, i32)> = None;
+        let mut tried = 0;
         for (index, path) in self.candidates.iter().enumerate() {
             if self.distrust && diagnose::leads_through_magic(path, proc) {
                 return Refusal::new(index, libc::ELOOP).because(diagnose::Cause::MagicLink, b"");
@@ -127,22 +131,29 @@ impl Program {
             if errno == libc::ENOEXEC && diagnose::may_be_script(path, proc) {
                 errno = errno_of(&self.image.execute_by_shell(path));
             }
-            // A file that is there and cannot be executed tells more than a place where there is none.
-            let weight = match errno {
-                libc::ENOENT | libc::ENOTDIR if !diagnose::exists(path) => 0,
-                libc::EACCES if !diagnose::exists(path) => 1,
-                _ => 2,
-            };
-            if told.is_none_or(|(before, ..)| weight > before) {
-                told = Some((weight, index, errno));
-            }
+            self.errnos[index] = errno;
+            tried = index + 1;
             // As execvp(3): only these let it look further.
             let further = [libc::ENOENT, libc::ENOTDIR, libc::EACCES, libc::ESTALE, libc::ENODEV, libc::ETIMEDOUT];
             if !further.contains(&errno) {
                 break;
             }
         }
-        let (_, index, errno) = told.unwrap_or((0, 0, libc::ENOENT));
+        // A file that is there and cannot be executed tells more than a place where there is none.
+        let weight = |(path, errno): (&CString, i32)| match errno {
+            libc::ENOENT | libc::ENOTDIR if !diagnose::exists(path) => 0,
+            libc::EACCES if !diagnose::exists(path) => 1,
+            _ => 2,
+        };
+        let mut told: Option<(u8, usize)> = None;
+        for (index, failed) in self.candidates.iter().zip(self.errnos.iter().copied()).take(tried).enumerate() {
+            let weight = weight(failed);
+            if told.is_none_or(|(before, _)| weight > before) {
+                told = Some((weight, index));
+            }
+        }
+        let index = told.map_or(0, |(_, index)| index);
+        let errno = self.errnos.get(index).copied().unwrap_or(libc::ENOENT);
         match self.candidates.get(index) {
             Some(path) => diagnose::refusal(path, index, errno, proc),
             None => Refusal::new(index, errno),

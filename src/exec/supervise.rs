@@ -29,6 +29,11 @@ pub(crate) trait Companion {
     fn watch<'a>(&'a self, polled: &mut Vec<PollFd<'a>>);
     /// Does what can be done now; `ready` are the answers to what `watch` added, in its order.
     fn serve(&mut self, ready: &[PollFlags]);
+    /// Gets a signal that a key of our terminal sent to all of its foreground group before [`take`](Self::take) does.
+    fn press(&mut self, signal: i32) -> bool {
+        let _ = signal;
+        false
+    }
     /// Gets each signal first; `true` if it is dealt with and not passed on.
     fn take(&mut self, signal: i32) -> bool;
     /// The child stopped by this signal; `true` if that is dealt with, so that we do not stop too.
@@ -151,7 +156,10 @@ impl Supervisor {
                 if let Some(ending) = self.look_after(child, companion)? {
                     return Ok(Some(ending));
                 }
-            } else if !companion.take(received.signal) {
+                continue;
+            }
+            let pressed = received.is_from_terminal() && companion.press(received.signal);
+            if !pressed && !companion.take(received.signal) {
                 pass_on(child, received);
             }
         }
@@ -183,10 +191,11 @@ fn ending_of(status: WaitStatus) -> Option<Ending> {
     exited.or_else(|| status.terminating_signal().map(Ending::Signaled))
 }
 
-/// Stops us until somebody sends SIGCONT, as `signal` stopped the child. Whoever watches may give the terminal to a job
-/// that wants to read or write, so those two say why. SIGSTOP else, for it works whoever leads the terminal.
+/// Stops us until somebody sends SIGCONT, as `signal` stopped the child. Whoever watches is told by which signal, if it is
+/// one of the terminal: it may give that to a job that wants to read or write. SIGSTOP else, which the kernel never
+/// ignores.
 pub(crate) fn stop_ourselves(signal: i32) {
-    if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && is_watched() {
+    if matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) && is_watched() {
         return process::let_through(signal);
     }
     let own = rustix::process::getpid().as_raw_nonzero().get();
@@ -203,26 +212,21 @@ pub(crate) fn is_watched() -> bool {
 }
 
 fn pass_on(child: &Child, received: Received) {
-    // What the terminal sends goes to the whole foreground group, and the child is in ours: it got its own. SIGCONT is
-    // passed on however it came, since the shell may have continued us alone.
-    // A hangup the kernel tells to the session's leader alone.
-    let alone = received.signal == libc::SIGHUP && job::leads_session();
-    let by_terminal = received.code == libc::SI_KERNEL && is_from_terminal(received.signal) && !alone;
-    if by_terminal && same_group(child) {
+    // What the terminal sends goes to the whole foreground group. If the child is in ours, it got its own; a group of its
+    // own is in the background then, and would have got it in our place. A hangup the kernel tells to the session's leader
+    // alone. SIGCONT is passed on however it came, since the shell may have continued us alone.
+    let to_all = received.is_from_terminal() && !(received.signal == libc::SIGHUP && job::leads_session());
+    if to_all && same_group(child) {
         return;
     }
-    if received.signal == libc::SIGCONT && leads_group(child) {
-        // The whole job stopped, so the whole job goes on.
-        let _ = process::kill(-child.pid(), libc::SIGCONT);
+    // The whole job stopped, so the whole job goes on.
+    if (to_all || received.signal == libc::SIGCONT) && leads_group(child) {
+        let _ = process::kill(-child.pid(), received.signal);
     } else if received.code == libc::SI_QUEUE {
         let _ = process::queue(child.pid(), received.signal, received.value);
     } else {
         child.signal(received.signal);
     }
-}
-
-fn is_from_terminal(signal: i32) -> bool {
-    matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGHUP | libc::SIGWINCH)
 }
 
 fn same_group(child: &Child) -> bool {

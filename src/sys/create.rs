@@ -61,6 +61,16 @@ pub(crate) fn clone(flags: u32, sibling: bool) -> io::Result<Cloned> {
     Ok(if pid == 0 { Cloned::Child } else { Cloned::Parent(pid) })
 }
 
+/// Finds out whether there is clone3(2), without a child.
+pub(crate) fn try_clone3() {
+    let _ = CLONE3.attempt(|| {
+        let none = std::ptr::null::<CloneArguments>();
+        // SAFETY: arguments of no size are refused (EINVAL) before anything is read or made.
+        let result = unsafe { libc::syscall(libc::SYS_clone3, none, 0_usize) };
+        check(result as libc::c_int)
+    });
+}
+
 /// Moves us into new namespaces of the kinds that `flags` name; of pid and time, only our future children.
 pub(crate) fn unshare(flags: u32) -> io::Result<()> {
     // SAFETY: only CLONE_NEW* flags come here. They change what names mean to us, not our memory or descriptors.

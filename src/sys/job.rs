@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::check;
-use super::process::SignalSet;
+use super::process::{self, SignalSet};
 use crate::id::Pid;
 
 /// A session's or group's number; 0: one from outside our pid namespace.
@@ -69,13 +69,35 @@ fn probe() -> Ground {
     if read == Err(rustix::io::Errno::IO) { Ground::Background } else { Ground::Foreground }
 }
 
+/// Stops our whole group by a signal of the terminal, as that does, and returns when we go on: at once where the kernel
+/// ignores it, since nobody does job control for the group (an orphaned one). Signals are blocked.
+pub(crate) fn stop_group(signal: i32) {
+    let _ = process::kill(0, signal);
+    // Sent once: a second one would drop the SIGCONT that may have come since.
+    process::let_pending_through(signal);
+}
+
+/// Sends a signal to the foreground group of the terminal at the other end of `master`, as its key would.
+pub(crate) fn press_key(master: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: the request takes an integer.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSIG as _, signal) }).map(drop)
+}
+
+/// Returns the number of the terminal that `fd` leads to, be it by way of /dev/tty; `None` if it is none.
+pub(crate) fn terminal_number(fd: BorrowedFd<'_>) -> Option<u32> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the request writes one number of this type.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
+    Some(number)
+}
+
 /// Opens our controlling terminal, if there is one.
 pub(crate) fn controlling_terminal() -> Option<OwnedFd> {
     rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// Gives up the controlling terminal: what runs from here on cannot reach it through /dev/tty. For a session's leader
-/// it would mean a hangup for the whole session, so that keeps it.
+/// it would mean a hangup for the whole session, so that keeps it: who needs it gone forks first.
 pub(crate) fn detach_from(terminal: BorrowedFd<'_>) {
     if !leads_session() {
         // SAFETY: the request takes no argument.

@@ -1,7 +1,10 @@
 //! mount_setattr(2), the one call of the newer mount interface that rustix lacks, and which of them are there.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::mount::OpenTreeFlags;
 
 use super::check;
 use super::probe::Interface;
@@ -39,4 +42,14 @@ pub(crate) fn set_attributes(tree: BorrowedFd<'_>, set: u64) -> Option<io::Resul
         };
         check(result as libc::c_int).map(drop)
     })
+}
+
+/// Finds out which of them there are, on our root, of which nothing changes.
+pub(crate) fn try_on_root() {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let _ = OPENAT2.attempt(|| Ok(rustix::fs::openat2(CWD, c"/", flags, Mode::empty(), ResolveFlags::empty())?));
+    let _ = OPEN_TREE.attempt(|| Ok(rustix::mount::open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC)?));
+    if let Ok(root) = rustix::fs::open(c"/", flags, Mode::empty()) {
+        let _ = set_attributes(root.as_fd(), 0);
+    }
 }

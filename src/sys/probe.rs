@@ -65,7 +65,10 @@ fn is_absence(error: &io::Error) -> bool {
 
 /// Tries on ourselves what can be tried so; a scan tries the rest.
 pub fn try_interfaces() {
-    use super::{handle::Handle, kcmp, nsfs, pidfd, statmount};
+    use super::{create, handle::Handle, kcmp, mounts, nsfs, pidfd, process, statmount};
+    create::try_clone3();
+    process::try_close_range();
+    mounts::try_on_root();
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let _ = kcmp::descriptor_tables(me, me);
     let own = pidfd::open(me).and_then(Result::ok);
@@ -88,8 +91,8 @@ pub fn try_interfaces() {
 /// assert_eq!((pidfd.since, pidfd.fallback), ("5.3", "/proc/PID"));
 /// ```
 pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
-    use super::{handle, kcmp, nsfs, pidfd, statmount};
-    let all: [&'static Interface; 9] = [
+    use super::{create, handle, kcmp, mounts, nsfs, pidfd, process, statmount};
+    let all: [&'static Interface; 14] = [
         &pidfd::OPEN,
         &pidfd::GET_NAMESPACE,
         &pidfd::GET_INFO,
@@ -99,6 +102,11 @@ pub fn interfaces() -> impl Iterator<Item = &'static Interface> {
         &handle::HANDLE,
         &statmount::STATMOUNT,
         &kcmp::KCMP,
+        &create::CLONE3,
+        &mounts::OPEN_TREE,
+        &mounts::SETATTR,
+        &mounts::OPENAT2,
+        &process::CLOSE_RANGE,
     ];
     all.into_iter()
 }

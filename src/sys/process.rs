@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::process::Signal;
+
 use super::check;
 use super::probe::Interface;
 use crate::id::Pid;
@@ -37,6 +39,14 @@ pub(crate) fn fork() -> io::Result<Fork> {
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: the call takes an integer and does not return.
     unsafe { libc::_exit(status) }
+}
+
+/// Returns the signal of a number, also a real-time one; `None` if there is none, or the C library uses it itself.
+pub(crate) fn signal(number: i32) -> Option<Signal> {
+    // SAFETY: these numbers are signals, and left to programs.
+    let real_time = |number| unsafe { Signal::from_raw_unchecked(number) };
+    let numbers = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    Signal::from_named_raw(number).or_else(|| numbers.contains(&number).then(|| real_time(number)))
 }
 
 /// Sends a signal to a process. ESRCH: it is gone.
@@ -94,6 +104,11 @@ fn close_range(first: libc::c_uint, last: libc::c_uint, closing: Closing) -> boo
         check(result as libc::c_int)
     });
     matches!(result, Some(Ok(_)))
+}
+
+/// Finds out whether there is close_range(2), on a number that no descriptor has.
+pub(crate) fn try_close_range() {
+    close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::OnExec);
 }
 
 fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
@@ -223,15 +238,18 @@ impl SignalSet {
 
 /// Lets a blocked signal that was read have the effect it would have had otherwise, which may be our end.
 pub(crate) fn let_through(signal: i32) {
+    let _ = kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
+    let_pending_through(signal);
+}
+
+/// The same for one that was not read, if it has come.
+pub(crate) fn let_pending_through(signal: i32) {
     let mut one = SignalSet::all();
-    // SAFETY: the set is initialised, and emptied and filled in place.
+    // SAFETY: the set is initialised, and emptied and filled in place; it lives until the calls return, which cannot fail
+    // with these arguments.
     unsafe {
         libc::sigemptyset(&raw mut one.0);
         libc::sigaddset(&raw mut one.0, signal);
-    }
-    let _ = kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
-    // SAFETY: the set lives until the calls return; they cannot fail with these arguments.
-    unsafe {
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const one.0, std::ptr::null_mut());
         libc::sigprocmask(libc::SIG_BLOCK, &raw const one.0, std::ptr::null_mut());
     }
@@ -245,6 +263,17 @@ pub(crate) fn unblock_all() {
     none.block_exactly();
 }
 
+/// Tells whether one of these blocked signals has come, and was not read so far.
+pub(crate) fn is_any_pending(signals: &[i32]) -> bool {
+    let mut set = SignalSet::all();
+    // SAFETY: the call writes a set that lives until it returns.
+    if unsafe { libc::sigpending(&raw mut set.0) } < 0 {
+        return false;
+    }
+    // SAFETY: the set is initialised, and only read.
+    signals.iter().any(|signal| unsafe { libc::sigismember(&raw const set.0, *signal) == 1 })
+}
+
 /// A signal that was read from a [descriptor](SignalSet::descriptor).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
@@ -253,6 +282,14 @@ pub(crate) struct Received {
     pub(crate) code: i32,
     /// The value of sigqueue(3).
     pub(crate) value: usize,
+}
+
+impl Received {
+    /// Tells whether a terminal sent it: by a key, a change of size, or a hangup.
+    pub(crate) fn is_from_terminal(&self) -> bool {
+        let sent = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGHUP, libc::SIGWINCH];
+        self.code == libc::SI_KERNEL && sent.contains(&self.signal)
+    }
 }
 
 /// Reads the next signal; `None` when there is none.
@@ -392,8 +429,11 @@ mod tests {
             set.block_exactly();
             let Ok(descriptor) = set.descriptor() else { return 1 };
             let pid = rustix::process::getpid().as_raw_nonzero().get();
-            if queue(pid, libc::SIGRTMIN(), 77).is_err() {
+            if is_any_pending(&[libc::SIGRTMIN()]) || queue(pid, libc::SIGRTMIN(), 77).is_err() {
                 return 2;
+            }
+            if !is_any_pending(&[libc::SIGTERM, libc::SIGRTMIN()]) {
+                return 4;
             }
             match next_signal(descriptor.as_fd()) {
                 Some(got) if (got.signal, got.value) == (libc::SIGRTMIN(), 77) && got.code == libc::SI_QUEUE => 0,

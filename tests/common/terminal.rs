@@ -24,6 +24,22 @@ impl Session {
 
     /// The same on a terminal of that many columns.
     pub fn sized(words: &[&str], columns: u16) -> Self {
+        Self::start_by(&[&["-c"], words].concat(), columns)
+    }
+
+    /// The same where the terminal on descriptors 0 to 2 is nobody's controlling terminal.
+    pub fn start_uncontrolled(words: &[&str]) -> Self {
+        Self::start_by(words, 99)
+    }
+
+    /// The same as a job of a shell, which prints `was=STATUS` when the job stops, waits for a line, and then lets it go on
+    /// as `orders` say.
+    pub fn start_job(words: &[&str], orders: &str) -> Self {
+        let script = format!("set -m; \"$@\"; echo \"was=$?\"; read line; {orders}; exit $?");
+        Self::start(&[&["bash", "-c", &script, "bash"], words].concat())
+    }
+
+    fn start_by(words: &[&str], columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -33,7 +49,7 @@ impl Session {
         tcsetwinsize(&master, size).unwrap();
         let end = || slave.try_clone().unwrap();
         let mut command = Command::new("setsid");
-        command.arg("-c").args(words).stdin(end()).stdout(end()).stderr(end()).env("TERM", "vt100");
+        command.args(words).stdin(end()).stdout(end()).stderr(end()).env("TERM", "vt100");
         let child = command.spawn().unwrap();
         Self { child, master: master.into(), slave, seen: String::new() }
     }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{enter, nsenter, shell_in, sleeper, sleeper_in_pid_namespace};
+use super::{enter, nsenter, shell_in, sleeper, sleeper_in_pid_namespace, stderr_of};
 use crate::common::{Helper, nstool, stdout_of};
 use crate::{need, need_root};
 
@@ -58,6 +58,31 @@ fn our_environment_does_not_leak_in() {
     assert_eq!(ours(&["--env=clean", "--setenv", "EXTRA=a=b"]), "//vt100/a=b\n");
     // Without its mounts the command is one of ours.
     assert_eq!(ours(&["-n"]), "token//vt100/\n");
+}
+
+#[test]
+fn among_our_files_the_target_chooses_neither_programs_nor_what_they_load() {
+    need_root!();
+    need!("unshare");
+    let directory = crate::common::TemporaryDirectory::new();
+    let evil = directory.path().join("evil");
+    crate::common::copy_program("/bin/echo", &evil);
+    let path = format!("PATH={}:/usr/bin:/bin", directory.path().display());
+    let words = ["env", &path, "THEIRS=yes", "LD_LIBRARY_PATH=/nowhere", "BASH_ENV=/nowhere", "unshare", "-u"];
+    let target = Helper::shell(&words, "echo ready; exec sleep 1000");
+    let pid = target.pid().to_string();
+    let output = enter(&[&pid, "-u", "-e", "--", "env"]);
+    let said = stderr_of(&output);
+    assert!(said.contains("not taken from its environment") && said.contains("LD_LIBRARY_PATH, BASH_ENV"), "{said}");
+    let variables = stdout_of(output);
+    assert!(variables.lines().any(|line| line == "THEIRS=yes"), "{variables}");
+    assert!(!variables.contains("/nowhere") && !variables.lines().any(|line| line == path), "{variables}");
+    assert_eq!(enter(&[&pid, "-u", "-e", "--", "evil"]).status.code(), Some(127));
+    // Among its own files it is its own affair.
+    let boxed =
+        Helper::shell(&["env", &path, "LD_LIBRARY_PATH=/nowhere", "unshare", "-m"], "echo ready; exec sleep 1000");
+    let variables = stdout_of(enter(&[&boxed.pid().to_string(), "--", "env"]));
+    assert!(variables.lines().any(|line| line == path) && variables.contains("=/nowhere"), "{variables}");
 }
 
 #[test]

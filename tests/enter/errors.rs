@@ -113,6 +113,24 @@ fn the_host_is_not_below_a_container() {
 }
 
 #[test]
+fn a_lack_of_descriptors_is_told_as_that_wherever_it_is_met() {
+    need_root!();
+    let (_helper, pid) = sleeper_in_pid_namespace(&["-pu"]);
+    let script = format!("ulimit -n $0; exec {} enter {pid} -- sh -c 'exit 7'", env!("CARGO_BIN_EXE_nstool"));
+    for limit in 4..60 {
+        let output = Command::new("sh").args(["-c", &script, &limit.to_string()]).output().unwrap();
+        if output.status.code() == Some(7) {
+            assert!(limit > 10);
+            return;
+        }
+        let said = stderr_of(&output);
+        assert_eq!(output.status.code(), Some(125), "{limit}: {said}");
+        assert!(said.contains("Too many open files") && said.contains("\nhint:  "), "{limit}: {said}");
+    }
+    panic!("it never ran");
+}
+
+#[test]
 fn without_capabilities_the_lacking_one_is_named() {
     need_root!();
     need!("unshare", "setpriv");

@@ -1,7 +1,7 @@
 //! The options that say who and where to be.
 
 use super::{enter, shell_in, sleeper, stderr_of};
-use crate::common::stdout_of;
+use crate::common::{Helper, stdout_of};
 use crate::{need, need_root};
 
 #[test]
@@ -115,7 +115,7 @@ fn capabilities_and_no_new_privs_of_the_target_are_shared_and_its_filter_is_name
     let pid = target.pid().to_string();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |text: &str, name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    // What is inheritable would pass by the bounding set.
+    // What is inheritable would pass by the bounding set, and the target has nothing of that.
     let script = format!("exec {} enter {pid} --confined -- cat /proc/self/status", env!("CARGO_BIN_EXE_nstool"));
     let output = std::process::Command::new("setpriv")
         .args(["--inh-caps", "+net_raw,+chown", "sh", "-c", &script])
@@ -127,13 +127,56 @@ fn capabilities_and_no_new_privs_of_the_target_are_shared_and_its_filter_is_name
         assert_eq!(field(&ours, name), field(&status, name));
     }
     let mask = |name: &str| u64::from_str_radix(field(&ours, name).split_whitespace().nth(1).unwrap(), 16).unwrap();
-    assert_eq!((mask("CapInh"), mask("CapPrm") & !mask("CapBnd"), mask("CapEff") & !mask("CapBnd")), (1, 0, 0));
+    assert_eq!((mask("CapInh"), mask("CapPrm") & !mask("CapBnd"), mask("CapEff") & !mask("CapBnd")), (0, 0, 0));
     let rootless = sleeper(&["-U", "--map-user=5", "--map-group=6", "setpriv", "--bounding-set", "-net_raw"]);
     let pid = rootless.pid().to_string();
     // Beyond the bounding set nothing can be kept either.
     let kept = shell_in(&[&pid, "--confined", "--keep-caps"], "grep -e CapBnd -e CapAmb /proc/self/status | cut -f 2");
     let (bounding, ambient) = kept.split_once('\n').unwrap();
     assert_eq!(bounding, ambient);
+}
+
+/// Returns the capability sets in the text of /proc/PID/status, by their names.
+fn sets(status: &str) -> std::collections::BTreeMap<&str, u64> {
+    let lines = status.lines().filter(|line| line.starts_with("Cap")).filter_map(|line| line.split_once(":\t"));
+    lines.map(|(name, set)| (name, u64::from_str_radix(set, 16).unwrap())).collect()
+}
+
+#[test]
+fn confined_as_root_the_command_holds_what_a_root_target_without_root_s_privileges_holds() {
+    need_root!();
+    need!("unshare", "setpriv");
+    // By these bits being root gives nothing for good; nobody else can see them.
+    let bits = ["--securebits", "+noroot,+noroot_locked", "--inh-caps", "+chown,+kill", "--ambient-caps", "+chown"];
+    let target = sleeper(&[&["-u", "setpriv"][..], &bits].concat());
+    let pid = target.pid().to_string();
+    let theirs = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let theirs = sets(&theirs);
+    assert_ne!(theirs["CapPrm"], theirs["CapBnd"]);
+    let ours = shell_in(&[&pid, "--confined"], "cat /proc/self/status");
+    let ours = sets(&ours);
+    assert_eq!((ours["CapPrm"], ours["CapEff"]), (theirs["CapPrm"], theirs["CapEff"]));
+    assert_eq!(ours["CapBnd"], theirs["CapPrm"]);
+    let said = stderr_of(&enter(&[&pid, "-v", "--", "true"]));
+    assert!(said.contains("the lack of capabilities that root has"), "{said}");
+}
+
+#[test]
+fn confined_the_command_has_no_ambient_capability_of_ours() {
+    need_root!();
+    need!("setpriv", "sleep");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let target = Helper::shell(&nobody, "echo ready; exec sleep 1000");
+    let pid = target.pid().to_string();
+    let public = crate::common::Public::copy("ambient");
+    for (options, expected) in [(&[][..], 1 << 13), (&["--confined"], 0)] {
+        let mut command = std::process::Command::new(nobody[0]);
+        command.args(&nobody[1..]).args(["--inh-caps=+net_raw", "--ambient-caps=+net_raw"]).arg(public.path());
+        command.args(["enter", &pid]).args(options).args(["--", "cat", "/proc/self/status"]);
+        let ours = stdout_of(command.output().unwrap());
+        let ours = sets(&ours);
+        assert_eq!((ours["CapAmb"], ours["CapPrm"], ours["CapEff"]), (expected, expected, expected), "{options:?}");
+    }
 }
 
 #[test]

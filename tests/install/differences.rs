@@ -71,7 +71,7 @@ fn a_command_does_not_outlive_a_killed_nsenter() {
 #[test]
 fn a_child_to_be_killed_is_killed_after_a_change_of_user_too() {
     need_root!();
-    for (with, by) in [("KILL", Signal::SIGKILL), ("TERM", Signal::SIGHUP)] {
+    for (with, by) in [("KILL", Signal::SIGKILL), ("TERM", Signal::SIGHUP), ("RTMIN+1", Signal::SIGHUP)] {
         let mut command = tool("unshare");
         command.args([&format!("--kill-child={with}"), "-S", "65534", "sh", "-c", "echo ready; exec sleep 1000"]);
         let (mut child, reader, _) = started(command);

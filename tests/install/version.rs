@@ -25,6 +25,27 @@ fn every_interface_is_listed_with_what_is_used_instead() {
 }
 
 #[test]
+fn what_creating_and_entering_use_is_tried_too() {
+    for (call, name) in [
+        ("clone3", "clone3(2)"),
+        ("open_tree", "open_tree(2), move_mount(2), fsopen(2)"),
+        ("mount_setattr", "mount_setattr(2)"),
+        ("openat2", "openat2(2)"),
+        ("close_range", "close_range(2)"),
+    ] {
+        let found = |without: &[&str]| {
+            let mut command = stage(&[without, &["--", env!("CARGO_BIN_EXE_nstool"), "version", "-v", "-J"]].concat());
+            let document: Value = serde_json::from_str(&stdout_of(command.output().unwrap())).unwrap();
+            let interfaces = document["interfaces"].as_array().unwrap();
+            let interface = interfaces.iter().find(|one| one["interface"] == name).expect(name);
+            interface["found"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(found(&["without", call]), "no", "{name}");
+        assert!(!found(&["without"]).starts_with("not tried"), "{name}");
+    }
+}
+
+#[test]
 fn what_an_older_kernel_lacks_is_told() {
     let mut command = stage(&["without", "pidfd_open", "--", env!("CARGO_BIN_EXE_nstool"), "version", "-v"]);
     let text = stdout_of(command.output().unwrap());

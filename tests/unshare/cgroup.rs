@@ -143,3 +143,54 @@ fn what_is_no_place_for_a_group_is_refused() {
         assert!(!group.path().exists());
     }
 }
+
+#[test]
+fn the_child_joins_a_control_group_which_is_its_root() {
+    need_root!();
+    let candidates = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup"];
+    let base = candidates.into_iter().find(|path| Path::new(path).join("cgroup.procs").exists());
+    let Some(base) = base else { return crate::common::skip("needs a control group file system") };
+    let group = format!("{base}/nstool-test-{}", std::process::id());
+    if fs::create_dir(&group).is_err() {
+        return crate::common::skip("needs a control group that can be made");
+    }
+    for options in [&[][..], &["-f"], &["-p", "--init"]] {
+        let said = said(
+            &[options, &["-C", "--join-cgroup", &group, "--", "grep", "-E", "nstool|:/$", "/proc/self/cgroup"]]
+                .concat(),
+        );
+        assert!(!said.contains("nstool-test"), "its own root is all it sees: {said}");
+        let plain = [options, &["-u", "--join-cgroup", &group, "--", "cat", "/proc/self/cgroup"]].concat();
+        assert!(self::said(&plain).contains("nstool-test"));
+    }
+    // The last member may still be on its way out.
+    eventually(|| fs::remove_dir(&group).ok());
+}
+
+#[test]
+fn a_group_that_takes_no_more_processes_is_told_of() {
+    need_root!();
+    let group = Missing::in_each().into_iter().find(|group| {
+        // Of version 2, the one above must hand the controller down.
+        fs::create_dir(&group.0).is_ok() && Path::new(&group.0).join("pids.max").exists()
+    });
+    let Some(group) = group else { return common::skip("needs a control group that limits processes") };
+    fs::write(format!("{}/pids.max", group.0), "0").unwrap();
+    let mark = Mark::new();
+    let run = |words: &[&str]| {
+        let mut command = nstool();
+        mark.put_on(&mut command);
+        command.arg("unshare").args(words).args(["--", "echo", "ran"]).output().unwrap()
+    };
+    // The child is moved there, which no limit forbids; as an init it forks there.
+    let output = run(&["--init", "--join-cgroup", &group.0]);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(125), &b""[..]));
+    let limit = format!("cause: a limit of processes is reached (pids.max of {} is 0) (", group.0);
+    assert_told(&output, &["error: cannot stay as init", &limit, "hint:  `ulimit -u` and pids.max"]);
+    assert_eq!(stdout_of(run(&["-p", "--join-cgroup", &group.0])), "ran\n");
+    // From within, where we cannot fork either.
+    let script = "echo $$ > \"$1/cgroup.procs\" && exec \"$0\" unshare -p --init echo ran";
+    let output = super::script(script, &[&group.0]);
+    assert_told(&output, &["cause: a limit of processes is reached (", "pids.max of the control group"]);
+    mark.assert_nobody_carries();
+}

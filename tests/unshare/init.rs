@@ -142,7 +142,8 @@ fn an_init_that_is_killed_takes_all_with_it_and_is_told() {
     command.args(["unshare", "-p", "--init", "--", "sleep", "1000"]).stdin(Stdio::null());
     let mut child = command.spawn().unwrap();
     eventually(|| mark.named("sleep"));
-    let init = mark.named("nstool-init").unwrap();
+    // It names itself while its child already runs.
+    let init = eventually(|| mark.named("nstool-init"));
     kill_process(Pid::from_raw(init).unwrap(), Signal::KILL).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     mark.assert_nobody_carries();

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use super::*;
-use crate::common::{eventually, nstool, stdout_of};
+use crate::common::{Helper, eventually, inode_of, nstool, stdout_of};
 use crate::{need, need_root};
 
 /// nstool whose keeper stands still, for the time it takes to look, before `call`.
@@ -155,5 +155,85 @@ fn of_several_that_mean_the_same_file_one_gets_it() {
         }
         assert_eq!(places_below(Path::new(&file)).len(), 1);
         release(&file);
+    }
+}
+
+#[test]
+fn kept_pid_and_time_namespaces_are_those_of_the_child() {
+    need_root!();
+    let scratch = Scratch::new();
+    let files: Vec<String> = KINDS.iter().map(|(_, kind)| scratch.text(kind)).collect();
+    let _mount = PrivateMount::new(&scratch);
+    let long = ["mount", "uts", "ipc", "net", "pid", "user", "cgroup", "time"];
+    let options: Vec<String> = long.iter().zip(&files).map(|(long, file)| format!("--{long}={file}")).collect();
+    let links: Vec<String> = KINDS.iter().map(|(_, kind)| format!("/proc/self/ns/{kind}")).collect();
+    let mut command = nstool();
+    command.args(["unshare", "--map-users=all", "--map-groups=all"]).args(&options).args(["--init", "--mount-proc"]);
+    command.args(["--", "sh", "-c", "stat -Lc %i \"$@\" | tr '\\n' ' '; echo; exec sleep 1000", "sh"]).args(&links);
+    let helper = Helper::start_command(command);
+    let inside: Vec<u64> = helper.said.split_whitespace().map(|inode| inode.parse().unwrap()).collect();
+    let kept: Vec<u64> =
+        files.iter().map(|file| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())).collect();
+    assert_eq!(inside, kept);
+    assert_ne!(kept[4], inode_of(std::process::id() as i32, "pid"));
+}
+
+#[test]
+fn a_pid_namespace_that_is_kept_without_its_init_is_told_of() {
+    need_root!();
+    let scratch = Scratch::new();
+    for (number, options) in [&[][..], &["--init"], &["--fork", "--uts"]].into_iter().enumerate() {
+        let file = scratch.text(&number.to_string());
+        let keep = format!("--pid={file}");
+        let output = unshare(&[&[keep.as_str()][..], options, &["sh", "-c", "echo ran; exit 3"]].concat());
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(3), "ran\n"));
+        let told = stderr(&output);
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(
+            told.starts_with("note:  no process can start") && told.contains(&format!("`umount {file}`")),
+            "{told}"
+        );
+        // As it says.
+        let mut enter = nstool();
+        let output = enter.args(["enter", &format!("--pid={file}"), "--", "true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{}", stderr(&output));
+        release(&file);
+    }
+    // Of other kinds, and where the file was taken back, there is nothing to say.
+    let kept = scratch.text("uts");
+    assert_eq!(stderr(&unshare(&["-p", &format!("--uts={kept}"), "true"])), "");
+    release(&kept);
+    // What somebody has released meanwhile needs no releasing.
+    let released = scratch.text("released");
+    let umount = format!("umount --lazy {released}");
+    assert_eq!(stderr(&unshare(&[&format!("--pid={released}"), "sh", "-c", &umount])), "");
+    let file = scratch.text("pid");
+    let output = unshare(&[&format!("--pid={file}"), "--", "/no/such/program"]);
+    assert!(!stderr(&output).contains("note:") && !Path::new(&file).exists(), "{}", stderr(&output));
+    // util-linux's unshare says nothing.
+    fs::write(&file, "").unwrap();
+    let mut command = nstool();
+    std::os::unix::process::CommandExt::arg0(&mut command, "unshare");
+    let output = command.args(["-f", &format!("--pid={file}"), "true"]).output().unwrap();
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+    release(&file);
+}
+
+/// The scratch directory as a mount of its own, so that a mount namespace can be kept there wherever the suite runs;
+/// unmounted, with all below it, at the end.
+struct PrivateMount<'a>(&'a Scratch);
+
+impl<'a> PrivateMount<'a> {
+    fn new(scratch: &'a Scratch) -> Self {
+        let path = scratch.path().to_str().unwrap();
+        stdout_of(Command::new("mount").args(["--bind", path, path]).output().unwrap());
+        stdout_of(Command::new("mount").args(["--make-private", path]).output().unwrap());
+        Self(scratch)
+    }
+}
+
+impl Drop for PrivateMount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--recursive").arg("--lazy").arg(self.0.path()).status();
     }
 }

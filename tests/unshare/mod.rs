@@ -1,17 +1,22 @@
 //! `nstool unshare`.
 
+mod causes;
 mod cgroup;
+mod command;
 mod compare;
 mod faults;
+mod filesystem;
+mod ids;
 mod init;
 mod keeping;
 mod kill;
+mod kinds;
 mod old_kernels;
-mod options;
 mod outside;
 mod outward;
 mod refusals;
 mod stories;
+mod telling;
 mod terminal;
 mod traces;
 
@@ -23,6 +28,18 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{self, try_eventually};
+
+/// The letter of each kind's option, and what its links are called.
+const KINDS: [(&str, &str); 8] = [
+    ("-m", "mnt"),
+    ("-u", "uts"),
+    ("-i", "ipc"),
+    ("-n", "net"),
+    ("-p", "pid"),
+    ("-U", "user"),
+    ("-C", "cgroup"),
+    ("-T", "time"),
+];
 
 /// A directory of the test's own that everybody may enter; removed at its end.
 struct Scratch(PathBuf);
@@ -75,6 +92,12 @@ fn said(words: &[&str]) -> String {
     common::stdout_of(unshare(words)).trim_end().to_owned()
 }
 
+/// Runs a shell script in which `$0` is nstool and the words are `$1` and so on.
+fn script(text: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool")]).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -100,6 +123,22 @@ fn as_nobody_with(scratch: &Scratch, program: &[&str], words: &[&str]) -> Output
     let program = if program.is_empty() { &[nstool.as_str(), "unshare"] } else { program };
     command.args(["-m", "sh", "-c", script, "sh", &subids]).args(program).args(words);
     command.stdin(Stdio::null()).current_dir("/").output().unwrap()
+}
+
+/// Runs a shell script in a mount namespace of its own, in which `$0` is nstool and the words are `$1` and so on.
+fn apart(script: &str, words: &[&str]) -> Output {
+    let script = format!("{}; {script}", without_foreign_mounts());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_nstool")]).args(words).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn assert_told(output: &Output, expected: &[&str]) {
+    let told = stderr(output);
+    for part in expected {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 /// The options of a container whose root is a directory.

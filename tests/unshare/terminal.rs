@@ -7,7 +7,7 @@ use rustix::pty::ptsname;
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::*;
-use crate::common::terminal::{PUSH, Session, is_stopped};
+use crate::common::terminal::{PUSH, Session};
 use crate::common::{eventually, nstool};
 use crate::{need, need_root};
 
@@ -59,25 +59,54 @@ fn a_program_inside_cannot_type_into_our_terminal() {
         let mut session = Session::start(&["sh", "-c", &outer, &script, env!("CARGO_BIN_EXE_nstool")]);
         session.wait_for("over");
         assert_eq!(session.left_to_read(), 0);
+        // Nor where we lead the session.
+        let outer = format!("exec \"$1\" unshare {words} -- sh -c \"$0\" </dev/null >/dev/null 2>&1");
+        let mut session = Session::start(&["sh", "-c", &outer, &script, env!("CARGO_BIN_EXE_nstool")]);
+        session.child.wait().unwrap();
+        assert_eq!(session.left_to_read(), 0, "{options:?}");
     }
 }
 
 #[test]
 fn control_z_stops_us_and_control_c_ends_us_whatever_the_command_is() {
     need_root!();
-    need!("setsid");
+    need!("setsid", "bash");
     for options in WAYS {
         // A program without handlers: as PID 1 it ignores what is sent from inside its namespace.
-        let mut session = unshare(options, "echo ready; exec sleep 1000");
+        let words = [&[env!("CARGO_BIN_EXE_nstool"), "unshare"], options, &["--", "sh", "-c"]].concat();
+        let words = [&words[..], &["echo ready; exec sleep 1000"]].concat();
+        let mut session = Session::start_job(&words, "fg");
         session.wait_for("ready");
         session.type_in("\x1a");
-        eventually(|| is_stopped(session.pid()).then_some(()));
+        session.wait_for("was=148");
         assert!(!session.is_raw());
-        session.signal(Signal::CONT);
+        session.type_in("\r");
+        eventually(|| session.is_raw().then_some(()));
+        session.type_in("\x03");
+        // What the shell tells is 128 and the signal.
+        assert_eq!(session.child.wait().unwrap().code(), Some(128 + Signal::INT.as_raw()), "{options:?}");
+        assert!(!session.is_raw());
+        let mark = Mark::new();
+        let words = [&["env", &mark.0, env!("CARGO_BIN_EXE_nstool"), "unshare"], options, &["--", "sleep", "1000"]];
+        let mut session = Session::start(&words.concat());
+        // A shell would have handlers still.
+        eventually(|| mark.named("sleep"));
         eventually(|| session.is_raw().then_some(()));
         session.type_in("\x03");
         assert_eq!(session.child.wait().unwrap().signal(), Some(Signal::INT.as_raw()), "{options:?}");
-        assert!(!session.is_raw());
+    }
+}
+
+#[test]
+fn where_nobody_does_job_control_control_z_is_ignored() {
+    need_root!();
+    need!("setsid");
+    for options in WAYS {
+        let mut session = unshare(options, "echo ready; read line; echo \"got $line\"; exit 5");
+        session.wait_for("ready");
+        session.type_in("\x1aone\r");
+        session.wait_for("got one");
+        assert_eq!(session.child.wait().unwrap().code(), Some(5), "{options:?}");
     }
 }
 

@@ -23,6 +23,7 @@ impl Plan {
         let groups = map(IdKind::Group, &request.groups, gid, facts)?;
         if !request.in_place {
             credentials(request, [&users, &groups])?;
+            facts.capabilities.map_or(Ok(()), |capabilities| capabilities.check(request))?;
         }
         let setgroups = setgroups(request);
         let users = users.map(|map| with_writer(IdKind::User, map, request, facts));
@@ -170,8 +171,8 @@ impl Plan {
             self.push(Place::Inside, Action::OutrankMounts);
         }
         // Before the first mount: what is mounted upon decides what the outer namespace sees.
-        if request.kinds.contains(NamespaceKind::Mnt) && request.propagation != Propagation::Unchanged {
-            self.push(Place::Inside, Action::Propagate(request.propagation));
+        if request.kinds.contains(NamespaceKind::Mnt) && request.mount_propagation() != Propagation::Unchanged {
+            self.push(Place::Inside, Action::Propagate(request.mount_propagation()));
         }
         if let Some(name) = &request.hostname {
             self.push(Place::Inside, Action::Hostname(name.clone()));

@@ -202,12 +202,12 @@ fn a_shared_parent_is_warned_of_and_groups_that_stay() {
     let mounts = crate::proc::mountinfo::parse(text).mounts;
     let facts = Facts { mounts, supplementary_groups: 2, ..root() };
     let proc = Operation::Proc { target: TargetPath::new(b"/proc").unwrap() };
-    let asked = Request { propagation: Propagation::Unchanged, operations: vec![proc], ..request(&[Mnt, Pid]) };
+    let asked = Request { propagation: Some(Propagation::Unchanged), operations: vec![proc], ..request(&[Mnt, Pid]) };
     let warnings = |request: &Request| Plan::new(request, &facts).unwrap().warnings;
     assert!(warnings(&asked)[0].contains("/proc lies on the mount /, which is shared"));
     let own = Request { kinds: asked.kinds.with(User), ..asked.clone() };
     assert!(warnings(&own).is_empty(), "its copies are slaves");
-    assert!(warnings(&Request { propagation: Propagation::Private, ..asked }).is_empty());
+    assert!(warnings(&Request { propagation: None, ..asked }).is_empty());
     let kept = Request { groups: ids(Some(0), &[]), group: Some(0), ..request(&[User]) };
     assert!(warnings(&kept)[0].contains("2 supplementary groups stay"));
 }

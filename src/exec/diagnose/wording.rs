@@ -1,6 +1,6 @@
 //! What is said of a program that could not be executed. Runs in the parent, which may allocate.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use super::super::report::Refusal;
 use super::Cause;
@@ -15,6 +15,11 @@ impl Refusal {
 
     /// Words it, of the program called `name` and the files that were tried for it.
     pub fn explain(&self, name: &[u8], candidates: &[CString]) -> Error {
+        self.explain_in(None, name, candidates)
+    }
+
+    /// Words it, of a program that was looked for in a new root.
+    pub(crate) fn explain_in(&self, root: Option<&CStr>, name: &[u8], candidates: &[CString]) -> Error {
         let path = candidates.get(self.candidate).map(CString::as_bytes).unwrap_or_default();
         let name = printable(name);
         let path = printable(path);
@@ -24,6 +29,10 @@ impl Refusal {
             "cannot run a command without a name".to_owned()
         } else {
             format!("cannot run {name}")
+        };
+        let message = match root {
+            Some(root) => format!("{message} in the new root {}", printable(root.to_bytes())),
+            None => message,
         };
         let (kind, cause) = match self.cause {
             Cause::Missing if candidates.len() > 1 => {
@@ -70,12 +79,16 @@ impl Refusal {
 }
 
 fn directories(candidates: &[CString]) -> String {
-    let directories = candidates.iter().filter_map(|path| {
-        let path = path.as_bytes();
-        let slash = path.iter().rposition(|byte| *byte == b'/')?;
-        Some(printable(&path[..slash]).into_owned())
-    });
-    directories.collect::<Vec<_>>().join(", ")
+    let mut directories = Vec::new();
+    for path in candidates.iter().map(|path| path.as_bytes()) {
+        // PATH often names one twice.
+        if let Some(slash) = path.iter().rposition(|byte| *byte == b'/')
+            && !directories.contains(&&path[..slash])
+        {
+            directories.push(&path[..slash]);
+        }
+    }
+    directories.into_iter().map(printable).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the name of a machine in an ELF header (elf.h).

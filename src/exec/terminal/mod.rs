@@ -5,22 +5,27 @@
 //! is in raw mode meanwhile: control keys act inside.
 //!
 //! In a pipeline (`nstool enter 7 -- ps aux | less`) another program may use the outer terminal too, in the background one
-//! does. There we neither read from it nor change its modes before the command wants to read: it begins in the background of the inner
-//! terminal, where the kernel stops it when it tries (SIGTTIN). Then the child between asks us for the outer terminal,
-//! and when we have it puts the command into the foreground.
+//! does. There we neither read from it nor change its modes before the command wants to read: it begins in the background
+//! of the inner terminal, where the kernel stops it when it tries (SIGTTIN). Then the child between asks us for the outer
+//! terminal, and when we have it puts the command into the foreground. It goes back there when we were stopped and go on in
+//! the background: nobody would tell us when the terminal is ours again (`fg` sends no SIGCONT to what runs).
+//!
+//! A key that stops the command stops our whole group, as the terminal would have done. If nobody does job control for that
+//! (an orphaned group, as below sshd), the kernel ignores it, and the command goes on at once.
 
 mod keeper;
+mod line;
 mod outer;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcsetattr};
 
 pub(crate) use self::keeper::Keeper;
+use self::line::Line;
 pub(crate) use self::outer::Outer;
 use crate::error::{Error, Result};
 use crate::sys::job::{self, Ground};
@@ -32,22 +37,18 @@ pub(crate) const WITHOUT: &str = "`--no-pty` passes the terminal through; a prog
 pub(crate) struct Inner {
     slave: OwnedFd,
     standard: [bool; 3],
-    /// To ask for the outer terminal.
-    wishes: Option<OwnedFd>,
+    /// To the outer side, where there is a child between.
+    line: Option<Line>,
+    /// Whether the command begins in the background.
+    background: bool,
 }
 
 /// Opens a pseudo-terminal with the size and modes of ours; `None` if none of descriptors 0 to 2 is a terminal.
 /// `forks` tells that the command is the child of another one on the inner terminal.
 pub(crate) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
-    let standard = [isatty(rustix::stdio::stdin()), isatty(rustix::stdio::stdout()), isatty(rustix::stdio::stderr())];
-    let terminal = match standard {
-        [true, ..] => rustix::stdio::stdin().try_clone_to_owned(),
-        [_, true, _] => rustix::stdio::stdout().try_clone_to_owned(),
-        [_, _, true] => rustix::stdio::stderr().try_clone_to_owned(),
-        [false, false, false] => return Ok(None),
-    };
+    let Some((terminal, standard)) = users_terminal() else { return Ok(None) };
     let make = || -> io::Result<(Outer, Inner)> {
-        let terminal = terminal?;
+        let terminal = terminal.try_clone_to_owned()?;
         let saved = tcgetattr(&terminal)?;
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
@@ -61,20 +62,26 @@ pub(crate) fn open(forks: bool) -> Result<Option<(Outer, Inner)>> {
         tcsetattr(&slave, OptionalActions::Now, &modes)?;
         rustix::io::ioctl_fionbio(&master, true)?;
         let foreign_modes = job::ground(terminal.as_fd()) != Ground::Foreground;
-        let (asked, ask) = if forks && standard[0] && (foreign_modes || is_in_pipeline()) {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let (asked, ask) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-            (Some(asked), Some(ask))
-        } else {
-            (None, None)
-        };
-        let outer = Outer::new(master, terminal, saved, standard, asked, foreign_modes);
+        let background = forks && standard[0] && (foreign_modes || is_in_pipeline());
+        let (outside, inside) = if forks { Some(Line::pair()?).unzip() } else { (None, None) };
+        let outer = Outer::new(master, terminal, saved, standard, outside, background, foreign_modes);
         outer.pass_size_on();
-        Ok((outer, Inner { slave, standard, wishes: ask }))
+        Ok((outer, Inner { slave, standard, line: inside, background }))
     };
     make()
         .map(Some)
         .map_err(|error| Error::system("cannot make a pseudo-terminal for the command", error).with_hint(WITHOUT))
+}
+
+/// Finds the terminal to stand in for, and which of descriptors 0 to 2 lead there: our controlling terminal if one does.
+/// Another terminal that one of them leads to is not ours to type into, so that the command has it as it is.
+fn users_terminal() -> Option<(BorrowedFd<'static>, [bool; 3])> {
+    let all = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let numbers = all.map(|fd| job::terminal_number(fd).filter(|_| isatty(fd)));
+    let found = || (0..all.len()).filter(|place| numbers[*place].is_some());
+    let ours = found().find(|place| job::ground(all[*place]) != Ground::Foreign);
+    let place = ours.or_else(|| found().next())?;
+    Some((all[place], numbers.map(|number| number == numbers[place])))
 }
 
 /// Tells whether what we print goes to another program, which then may be on the same terminal.
@@ -137,32 +144,15 @@ pub(crate) fn lead_job(foreground: bool) {
     }
 }
 
-fn put_in_foreground(group: rustix::process::Pid) {
-    // Signals are blocked, so that a background job may do it.
-    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-        if rustix::termios::tcsetpgrp(fd, group).is_ok() {
-            return;
-        }
-    }
+/// Puts a group into the foreground of our terminal; `false` if it is none of our session. Signals are blocked, so that a
+/// background job may do it.
+fn put_in_foreground(group: rustix::process::Pid) -> bool {
+    let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    standard.into_iter().any(|fd| rustix::termios::tcsetpgrp(fd, group).is_ok())
 }
 
-/// What came from the other side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Word,
-    End,
-}
-
-fn heard(wishes: &OwnedFd) -> Heard {
-    match rustix::io::read(wishes, &mut [0; 16]) {
-        Ok(0) => Heard::End,
-        Ok(_) => Heard::Word,
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Heard::Nothing,
-        Err(_) => Heard::End,
-    }
-}
-
-fn say(wishes: &OwnedFd) {
-    let _ = rustix::net::send(wishes, b"!", SendFlags::NOSIGNAL);
+/// Returns the group in the foreground of our terminal.
+fn foreground_group() -> Option<rustix::process::Pid> {
+    let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    standard.into_iter().find_map(|fd| rustix::termios::tcgetpgrp(fd).ok())
 }

@@ -31,7 +31,10 @@ Examples:
   nstool enter 4242 --confined -- sh     under its limits and control groups too
 
 Exit status: that of the command, 128+N if signal N ended it; 127 if it was not found,
-126 if it cannot be executed; 125 if nstool could not join.")]
+126 if it cannot be executed; 125 if nstool could not join.
+
+With a terminal or a pid namespace, nstool waits for the command, and tells if the out-of-memory
+killer ended it. Otherwise it becomes the command, and nobody is left to tell.")]
 pub(crate) struct Args {
     /// The process or namespace
     #[arg(value_parser = parse_target)]
@@ -109,8 +112,8 @@ struct Join {
     #[arg(short = 'Z', long)]
     follow_context: bool,
 
-    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set, no_new_privs, label; and
-    /// its user and groups, if not chosen by -S, -G or --preserve-credentials
+    /// Its restrictions: control groups, resource limits, oom_score_adj, capability bounding set (of a root process, what it
+    /// holds of it), no_new_privs, label; and its user and groups, if not chosen by -S, -G or --preserve-credentials
     #[arg(long)]
     confined: bool,
 }
@@ -145,7 +148,8 @@ struct Placement {
     #[arg(short = 'W', long, value_name = "DIR", conflicts_with = "wd")]
     wdns: Option<PathBuf>,
 
-    /// The environment: the target's (the default with its mounts), ours (the default without), or a small clean one
+    /// The environment: the target's (the default with its mounts; without them, less PATH, LD_* and the like, by which it
+    /// would choose what our files load), ours (the default without), or a small clean one
     #[arg(short = 'e', long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "target")]
     env: Option<EnvironmentChoice>,
 
@@ -297,7 +301,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Outcome::OutOfMemory(ending, OutOfMemory { cgroup, limit_bytes, .. }) => {
             let limit =
                 limit_bytes.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("limit {bytes} bytes"));
-            let message = format!("killed by the out-of-memory killer, as control group {cgroup} counts ({limit})");
+            // Of several that died in it at the time, nothing tells which one it was.
+            let message = format!(
+                "ended by SIGKILL while the out-of-memory killer took a process of control group {cgroup} ({limit})"
+            );
             report::note(&message, terminal);
             ending.mirror()
         }

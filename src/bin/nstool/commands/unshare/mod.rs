@@ -16,7 +16,7 @@ use nstool::exec::{Ending, Program, own_terminal};
 use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
-use self::values::{DeathSignal, OptionalFile, Owner};
+use self::values::{DeathSignal, NO_FILE, OptionalFile, Owner};
 use crate::render::{Terminal, report};
 
 /// Create namespaces, set them up, and run a command in them.
@@ -31,35 +31,35 @@ use crate::render::{Terminal, report};
 #[command(args_override_self = true)]
 pub(crate) struct Args {
     /// Create a mount namespace; with FILE, bound there to outlive the command
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     mount: Vec<OptionalFile>,
     /// Create a UTS namespace (host and domain name)
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     uts: Vec<OptionalFile>,
     /// Create an IPC namespace
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     ipc: Vec<OptionalFile>,
     /// Create a network namespace
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     net: Vec<OptionalFile>,
     /// Create a pid namespace; the command is forked into it, as its PID 1 or the child of an --init
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     pid: Vec<OptionalFile>,
     /// Create a user namespace
-    #[arg(short = 'U', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'U', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     user: Vec<OptionalFile>,
     /// Create a cgroup namespace
-    #[arg(short = 'C', long = "cgroup", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'C', long = "cgroup", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     cgroup_ns: Vec<OptionalFile>,
     /// Create a time namespace
-    #[arg(short = 'T', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+    #[arg(short = 'T', long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = NO_FILE,
           help_heading = "Namespaces")]
     time: Vec<OptionalFile>,
 
@@ -117,10 +117,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Set up")]
     join_cgroup: Option<PathBuf>,
 
-    /// Set the propagation of all mounts: private, slave, shared or unchanged; needs --mount
-    #[arg(long, value_name = "HOW", default_value = "private", value_parser = values::propagation,
-          hide_default_value = true, help_heading = "Filesystem")]
-    propagation: Propagation,
+    /// Set the propagation of all mounts: private (the default), slave, shared or unchanged; needs --mount
+    #[arg(long, value_name = "HOW", value_parser = values::propagation, help_heading = "Filesystem")]
+    propagation: Option<Propagation>,
     /// Mount a new procfs, last, on DIR (/proc); implies --mount
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc",
           help_heading = "Filesystem")]
@@ -148,12 +147,13 @@ pub(crate) struct Args {
     #[arg(short, long, help_heading = "Process")]
     fork: bool,
     /// Stay outside the new pid namespace; the command's first child is its PID 1
-    #[arg(short = 'F', long, conflicts_with = "fork", help_heading = "Process")]
+    #[arg(short = 'F', long, conflicts_with_all = ["fork", "kill_child", "forward_signals"], help_heading = "Process")]
     no_fork: bool,
     /// Run a PID 1 that reaps orphans, passes signals on and the exit status back; implies --pid
     #[arg(long, conflicts_with = "no_fork", help_heading = "Process")]
     init: bool,
-    /// Send the child SIG (KILL) when nstool dies; this is so whenever there is a child, unless SIG is none
+    /// Send the child SIG (KILL), a name or number, also a real-time one, when nstool dies; this is so whenever there is a
+    /// child, unless SIG is none
     #[arg(long, alias = "die-with-parent", value_name = "SIG", num_args = 0..=1, require_equals = true,
           default_missing_value = "KILL", help_heading = "Process")]
     kill_child: Option<DeathSignal>,
@@ -193,7 +193,8 @@ pub(crate) struct Args {
     /// Write the child's pid and namespaces to this descriptor, as JSON
     #[arg(long, value_name = "FD", help_heading = "Process")]
     info_fd: Option<RawFd>,
-    /// Write the same, and the exit status of a command that ran, to this descriptor, each as a line of JSON
+    /// Write the same, and when the command has ended its exit status, to this descriptor, each as a line of JSON; a command
+    /// that could not be executed has none
     #[arg(long, value_name = "FD", help_heading = "Process")]
     json_status_fd: Option<RawFd>,
 
@@ -236,6 +237,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     }
     let verbose = args.verbose;
     let mut observer = |event: Event<'_>| match event {
+        Event::Spent(file) => {
+            let file = printable(file.as_os_str().as_encoded_bytes());
+            report::note(
+                &format!(
+                    "no process can start any more in the pid namespace kept at {file}, for its PID 1 has ended: \
+                     release it (`umount {file}`), and keep one by a command that stays (`sleep infinity`)"
+                ),
+                terminal,
+            );
+        }
         Event::Populated(path, count) => report::note(
             &format!(
                 "the control group {} stays as long as processes are in it (now {count})",

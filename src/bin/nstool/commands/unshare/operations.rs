@@ -1,9 +1,8 @@
 //! The options that build a filesystem: what counts is their order, which clap tells only by indices.
 
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use clap::builder::OsStringValueParser;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches};
 use nstool::Result;
 use nstool::create::{Operation, TargetPath};
@@ -38,9 +37,10 @@ const OPTIONS: [(&str, &str, &str, Read); 8] = [
 
 impl clap::Args for Operations {
     fn augment_args(command: clap::Command) -> clap::Command {
-        OPTIONS.iter().fold(command, |command, (name, value, help, _)| {
+        OPTIONS.iter().fold(command, |command, (name, value, help, read)| {
             let option = Arg::new(*name).long(*name).value_name(*value).help(*help).help_heading("Filesystem");
-            command.arg(option.action(ArgAction::Append).value_parser(OsStringValueParser::new()))
+            let parser = OsStringValueParser::new().try_map(|value| read(value.as_bytes()));
+            command.arg(option.action(ArgAction::Append).value_parser(parser))
         })
     }
 
@@ -52,16 +52,10 @@ impl clap::Args for Operations {
 impl clap::FromArgMatches for Operations {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
         let mut found = Vec::new();
-        for (name, _, _, read) in &OPTIONS {
+        for (name, ..) in &OPTIONS {
             let indices = matches.indices_of(name).into_iter().flatten();
-            let values = matches.get_many::<OsString>(name).into_iter().flatten();
-            for (index, value) in indices.zip(values) {
-                let operation = read(value.as_bytes()).map_err(|error| {
-                    let hint = error.hint().map(|hint| format!(": {hint}")).unwrap_or_default();
-                    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}{hint}"))
-                })?;
-                found.push((index, operation));
-            }
+            let operations = matches.get_many::<Operation>(name).into_iter().flatten();
+            found.extend(indices.zip(operations.cloned()));
         }
         found.sort_by_key(|(index, _)| *index);
         Ok(Self(found.into_iter().map(|(_, operation)| operation).collect()))

@@ -46,8 +46,8 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     if args.mount_proc.is_some() || binfmt.is_some() {
         kinds = kinds.with(NamespaceKind::Mnt);
     }
-    let users = ids(args, args.map_user, &args.map_users, rustix::process::geteuid().as_raw());
-    let groups = ids(args, args.map_group, &args.map_groups, rustix::process::getegid().as_raw());
+    let users = ids(args, args.map_user, &args.map_users, || rustix::process::geteuid().as_raw());
+    let groups = ids(args, args.map_group, &args.map_groups, || rustix::process::getegid().as_raw());
     if !users.is_empty() || !groups.is_empty() || args.owner.is_some() {
         kinds = kinds.with(NamespaceKind::User);
     }
@@ -97,8 +97,8 @@ pub(super) fn of(args: &Args) -> Result<Request> {
     })
 }
 
-fn ids(args: &Args, own_as: Option<u32>, specs: &[MapSpec], own: u32) -> Ids {
-    let current = args.map_current_user.then_some(own);
+fn ids(args: &Args, own_as: Option<u32>, specs: &[MapSpec], own: fn() -> u32) -> Ids {
+    let current = args.map_current_user.then(own);
     let root = args.map_root_user.then_some(0);
     let mut specs = specs.to_vec();
     specs.extend(args.map_auto.then_some(MapSpec::Auto));

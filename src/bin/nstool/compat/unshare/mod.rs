@@ -4,7 +4,7 @@
 //! number finds them there. A step's failure is worded here as unshare words it.
 //!
 //! What differs, on purpose:
-//! - `--kill-child` kills the child after `--setuid` too, but knows no real-time signals;
+//! - `--kill-child` kills the child after `--setuid` too; of a real-time signal, nothing may stand behind the number;
 //! - a child killed by SIGKILL is reported as such;
 //! - `--setgroups deny` goes with a map of our own group, and with `--map-auto`;
 //! - a namespace is kept at its file together with a new user namespace too;

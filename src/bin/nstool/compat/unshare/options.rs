@@ -4,13 +4,13 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nstool::create::idmap::{IdRange, MapSpec};
-use nstool::create::{Ids, Propagation, Request, Root, TargetPath};
+use nstool::create::{Ids, Request, Root, TargetPath};
 use nstool::{NamespaceKind, printable};
 
 use super::super::command::{Command, number};
 use super::super::getopt::{Options, Spec, Value, spec};
 use super::super::{Refused, decimal};
-use crate::commands::unshare::values::{self, DeathSignal, Owner};
+use crate::commands::unshare::values::{self, Owner};
 
 static OPTIONS: [Spec; 34] = [
     spec("help", b'h', Value::None),
@@ -177,7 +177,7 @@ impl Asked {
             }
             "propagation" => {
                 let unsupported = |_| Refused::Message(format!("unsupported propagation mode: {shown}"));
-                request.propagation = values::propagation(&text).map_err(unsupported)?;
+                request.propagation = Some(values::propagation(&text).map_err(unsupported)?);
             }
             "setgroups" => {
                 let unsupported = |_| Refused::Message(format!("unsupported --setgroups argument '{shown}'"));
@@ -236,7 +236,7 @@ impl Asked {
         make_room(&mut request.groups);
         request.keep_capabilities &= request.kinds.contains(NamespaceKind::User);
         if !request.kinds.contains(NamespaceKind::Mnt) {
-            request.propagation = Propagation::Private;
+            request.propagation = None;
         }
         Ok(())
     }
@@ -252,11 +252,7 @@ fn kind(option: &str) -> Option<NamespaceKind> {
 /// Reads a signal's name; a number is none.
 fn signal(name: Option<&str>) -> Result<i32, Refused> {
     let Some(name) = name else { return Ok(libc::SIGKILL) };
-    let known = match name.parse() {
-        Ok(DeathSignal(signal)) if name.parse::<i32>().is_err() => signal,
-        _ => None,
-    };
-    known.ok_or_else(|| Refused::Message(format!("unknown signal: {}", printable(name.as_bytes()))))
+    values::signal(name).ok_or_else(|| Refused::Message(format!("unknown signal: {}", printable(name.as_bytes()))))
 }
 
 /// Reads an id; the last one means none to the kernel.
