@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -61,9 +62,12 @@ impl Session {
     /// Reads what is printed until `text` has come.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
         while !self.seen.contains(text) {
             let mut buffer = [0; 1024];
-            match self.master.read(&mut buffer) {
+            // A minute without a word: it never will.
+            let silent = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&patience)) == Ok(0);
+            match if silent { Ok(0) } else { self.master.read(&mut buffer) } {
                 Ok(count) if count > 0 => self.seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
                 _ => panic!("{text:?} never came:\n{}", self.seen),
             }
