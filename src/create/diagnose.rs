@@ -14,6 +14,18 @@ use crate::printable;
 /// A cause and a hint.
 type Finding = (String, String);
 
+/// Says that a process that is to guard the child could not be started.
+pub(super) fn no_guardian(error: io::Error) -> Error {
+    let message = "cannot start a guardian of the child";
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => {
+            let (cause, hint) = process_limit(None);
+            Error::new(ErrorKind::System, message).because(format!("{cause} ({error})")).with_hint(hint)
+        }
+        _ => Error::system(message, error),
+    }
+}
+
 /// Words the failure of a step.
 pub(super) fn failure(action: &Action, errno: i32, scene: &Scene) -> Error {
     let message = format!("cannot {action}");
@@ -39,6 +51,12 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
     if in_proc && errno == libc::ENOENT && scene.proc_trouble.is_some() {
         return scene.proc_trouble.clone();
     }
+    if in_proc && errno == libc::EROFS {
+        return say(
+            "our /proc is mounted read-only",
+            "have what confines us mount a writable one (`bwrap --proc /proc`)",
+        );
+    }
     match action {
         Action::Create { kinds, .. } => creating(*kinds, errno, scene),
         Action::CreateLater(kind) => creating(KindSet::EMPTY.with(*kind), errno, scene),
@@ -54,9 +72,11 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "run as root, or in a delegated subtree (systemd-run --user -p Delegate=yes)",
             ),
             libc::EEXIST => say("it appeared meanwhile", "run it again"),
+            // Of mkdir(2), or of the fork of the process that does it.
             libc::EAGAIN => say(
-                "a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth)",
-                "remove what is not needed",
+                "possible causes: a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth); or one \
+                 of processes (`ulimit -u`, pids.max)",
+                "remove groups that are not needed, or end processes",
             ),
             libc::EINTR => say("the process that does so was killed", ""),
             _ => None,
@@ -149,6 +169,8 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "name another file".to_owned(),
             )),
             libc::EINTR => say("the process that does so was killed", ""),
+            // Another process does it.
+            libc::EAGAIN => too_many_processes(scene),
             libc::EINVAL => say(
                 "a mount namespace cannot be bound where it would come to hold itself: below a shared mount",
                 "name a file on a private mount",
@@ -309,11 +331,20 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "`findmnt -o TARGET,PROPAGATION` shows it",
         ),
         (_, libc::EROFS) => own("the place is missing and its filesystem read-only", "make the place beforehand"),
-        (_, libc::EACCES) => {
-            own("the place is missing and we may not make it", "make it beforehand, or own its directory")
-        }
+        (Operation::Bind { source, .. }, libc::EACCES) => Some((
+            format!(
+                "possible causes: we may not look into a directory above {} or above the place; or the place is missing and \
+                 we may not make it",
+                printable(source.to_bytes())
+            ),
+            "make the place beforehand, or own its directory; `namei -l PATH` shows who may look into what".to_owned(),
+        )),
+        (_, libc::EACCES) => own(
+            "possible causes: the place is missing and we may not make it; or we may not look into a directory above it",
+            "make it beforehand, or own its directory",
+        ),
         (_, libc::EMFILE) => own(
-            "each directory in which a place is made stays open until the command runs",
+            "each source, and each directory in which a place is made, takes a descriptor until the command runs",
             "raise the limit: `ulimit -n`",
         ),
         (_, libc::EOVERFLOW) => own(
@@ -336,17 +367,23 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "bind a directory on a directory, and anything else on a file",
         ),
         (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
-        (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
+        (_, libc::EPERM) if !scene.admin && !scene.new_user => {
+            own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)")
+        }
         _ => None,
     }
 }
 
 fn too_many_processes(scene: &Scene) -> Option<Finding> {
-    let limit = scene.joined_limit.as_ref().map(|limit| format!(" ({limit})")).unwrap_or_default();
-    Some((
+    Some(process_limit(scene.joined_limit.as_deref()))
+}
+
+fn process_limit(joined: Option<&str>) -> Finding {
+    let limit = joined.map(|limit| format!(" ({limit})")).unwrap_or_default();
+    (
         format!("a limit of processes is reached{limit}"),
         "`ulimit -u` and pids.max of the control group, or of one above it, set it".to_owned(),
-    ))
+    )
 }
 
 fn apparmor() -> Option<Finding> {
@@ -434,6 +471,19 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_processes_also_stops_what_helps() {
+        let limit = "a limit of processes is reached (";
+        assert!(
+            no_guardian(io::Error::from_raw_os_error(libc::EAGAIN)).source().unwrap().to_string().starts_with(limit)
+        );
+        assert_eq!(no_guardian(io::Error::from_raw_os_error(libc::EMFILE)).hint(), None);
+        let keep = Action::Persist(Net, "/run/x".into());
+        assert!(cause(&keep, libc::EAGAIN, &Scene::default()).starts_with(limit));
+        let group = Action::MakeCgroup("/x".into());
+        assert!(cause(&group, libc::EAGAIN, &Scene::default()).contains("or one of processes"));
+    }
+
+    #[test]
     fn mounting_tells_what_is_in_the_way() {
         let target = || super::super::TargetPath::new(b"/proc").unwrap();
         let proc = Action::Operate(Operation::Proc { target: target() });
@@ -441,6 +491,15 @@ mod tests {
         assert!(cause(&proc, libc::EPERM, &masked).contains("covered"));
         assert!(cause(&proc, libc::EPERM, &Scene::default()).contains("pid namespace"));
         assert!(cause(&proc, libc::EROFS, &masked).contains("read-only"));
+        let bind = Action::Operate(Operation::Bind { source: c"/x".to_owned(), target: target(), read_only: false });
+        for action in [&proc, &bind] {
+            assert!(cause(action, libc::EACCES, &masked).starts_with("possible causes: "));
+            assert!(cause(action, libc::EMFILE, &masked).contains("each source"));
+        }
+        // In a user namespace of its own it may mount.
+        let plain = io::Error::from_raw_os_error(libc::EPERM).to_string();
+        assert!(cause(&bind, libc::EPERM, &Scene::default()).contains("CAP_SYS_ADMIN"));
+        assert_eq!(cause(&bind, libc::EPERM, &Scene { new_user: true, ..Scene::default() }), plain);
         let pivot = Action::ChangeRoot { pivot: true };
         let initramfs = Scene { initial_root: true, ..Scene::default() };
         assert!(cause(&pivot, libc::EINVAL, &initramfs).contains("initramfs"));

@@ -12,6 +12,7 @@ use super::apply::{Event, Observer, Stop, ended_by, failed, refused};
 use super::attend::Attendant;
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::diagnose;
 use super::facts::carries_namespace;
 use super::first::First;
 use super::inside::{self, Prepared, State};
@@ -60,8 +61,7 @@ pub(super) fn run(
     // While the child works, and before its program can run.
     let guardian = match (parent.gatekeeper.take(), request.parent_death_signal) {
         (Some(gatekeeper), Some(signal)) => {
-            let guardian = Guardian::start_with(&parent.child, signal)
-                .map_err(|error| Error::system("cannot start a guardian of the child", error))?;
+            let guardian = Guardian::start_with(&parent.child, signal).map_err(diagnose::no_guardian)?;
             gatekeeper.open();
             guardian
         }
