@@ -202,8 +202,10 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     found.sa_sigaction == libc::SIG_IGN
 }
 
-/// The signals by which people and machines ask for an end.
-pub(crate) const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+/// Tells whether somebody asks for our end by this signal, and we were not started to ignore it (nohup(1)).
+pub(crate) fn asks_for_our_end(signal: i32) -> bool {
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal) && !is_ignored(signal)
+}
 
 /// A set of signals, as the kernel keeps it for a process.
 #[derive(Clone, Copy)]
