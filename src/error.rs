@@ -45,7 +45,8 @@ impl Error {
         Self { kind, message: message.into(), source: None, hint: None }
     }
 
-    /// Makes an error of a failed system call; the kind follows from the errno.
+    /// Makes an error of a failed system call; the kind follows from the errno, and where that is the same thing wherever
+    /// it is met, a limit of descriptors, the hint too.
     pub fn system(message: impl Into<String>, cause: impl Into<io::Error>) -> Self {
         let cause = cause.into();
         let kind = match cause.raw_os_error() {
@@ -55,7 +56,12 @@ impl Error {
             Some(libc::ENOSYS | libc::ENOTTY | libc::EOPNOTSUPP) => ErrorKind::Unsupported,
             _ => ErrorKind::System,
         };
-        Self::new(kind, message).because(cause)
+        let hint = match cause.raw_os_error() {
+            Some(libc::EMFILE) => Some("raise our limit of open files: `ulimit -n`".to_owned()),
+            Some(libc::ENFILE) => Some("raise the machine's limit of open files: `sysctl fs.file-max`".to_owned()),
+            _ => None,
+        };
+        Self { hint, ..Self::new(kind, message).because(cause) }
     }
 
     /// Adds the cause.

@@ -5,6 +5,7 @@
 mod common;
 mod compare;
 mod enter;
+mod fit;
 mod install;
 mod ls;
 mod mounts;

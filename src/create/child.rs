@@ -15,6 +15,7 @@ use super::talk::{Speaker, Word};
 use crate::exec::report::Writer;
 use crate::exec::{Failure, Gate, Program, Supervisor, become_program, die_with_parent};
 use crate::sys::create::{Cloned, clone, close_inherited};
+use crate::sys::pidfd;
 use crate::sys::process::{self, Fork};
 
 /// The exit status of a child that could not do its steps; the parent tells why.
@@ -147,6 +148,10 @@ impl ChildSide {
         // Anew, for the steps may have changed credentials, which undoes it.
         let set = match self.death_signal {
             Some(Signal::KILL) => die_with_parent(supervisor),
+            // The guardian, which we wait for at the gate, sends it. A program that catches it shall not hear it twice.
+            Some(_) if self.gate.is_some() && pidfd::OPEN.present() == Some(true) => {
+                rustix::process::set_parent_process_death_signal(None).map_err(io::Error::from)
+            }
             other => rustix::process::set_parent_process_death_signal(other).map_err(io::Error::from),
         };
         if let Err(error) = set {

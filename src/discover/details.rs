@@ -108,7 +108,8 @@ fn read(proc: &Proc, process: &Process) -> Observed<Box<Details>> {
     }
 }
 
-fn standing(proc: &Proc, pid: Pid) -> Observed<Standing> {
+/// Reads how a process can be ended.
+pub(super) fn standing(proc: &Proc, pid: Pid) -> Observed<Standing> {
     let mut text = Vec::new();
     if let Err(error) = proc.read(pid, "status", &mut text) {
         return match error.raw_os_error() {

@@ -34,6 +34,9 @@ impl ProcessFacts {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).mounts;
         facts.cgroup_states = cgroups::states(&mounts, &facts.cgroups);
         facts.zombies = zombies(process, &tids);
+        if facts.state == b'Z' {
+            facts.living_threads = living(process, &tids);
+        }
         facts.threads_elsewhere = threads_elsewhere(process, &tids, &facts.namespaces);
         process.verify()?;
         Ok(facts)
@@ -67,6 +70,7 @@ impl ProcessFacts {
             ending: stat.exiting,
             zombies: Vec::new(),
             threads_elsewhere: Vec::new(),
+            living_threads: Vec::new(),
             state: stat.state,
             parent: stat.parent,
             threads: stat.threads,
@@ -128,6 +132,15 @@ fn zombies(process: &PinnedProcess, tids: &[Pid]) -> Vec<Pid> {
             stat.is_some_and(|stat| stat.state == b'Z' && stat.threads <= 1)
         })
         .collect()
+}
+
+/// Returns the threads that have not ended.
+fn living(process: &PinnedProcess, tids: &[Pid]) -> Vec<Pid> {
+    let lives = |tid: &Pid| {
+        let stat = process.read(&format!("task/{tid}/stat")).ok().and_then(|text| stat::parse(&text));
+        stat.is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
+    };
+    tids.iter().copied().filter(lives).collect()
 }
 
 fn threads(process: &PinnedProcess) -> Vec<Pid> {

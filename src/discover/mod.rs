@@ -30,6 +30,7 @@ mod seek;
 mod sockets;
 mod threads;
 mod worker;
+mod zombie;
 
 pub use kernel_users::KernelUse;
 pub use mount_tables::MountTables;

@@ -78,7 +78,8 @@ pub struct Enter {
 pub enum Outcome {
     /// It ended; [`Ending::mirror`] passes that on.
     Ended(Ending),
-    /// The out-of-memory killer ended it, as its control group counts; [`Ending::mirror`] passes the end on.
+    /// SIGKILL ended it, and its control group counts more victims of the out-of-memory killer than before, of which it
+    /// most likely is one; [`Ending::mirror`] passes the end on.
     OutOfMemory(Ending, OutOfMemory),
     /// It runs in the background, as this process.
     Started(Pid),

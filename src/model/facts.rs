@@ -113,6 +113,8 @@ pub struct ProcessFacts {
     pub zombies: Vec<Pid>,
     /// Where its threads are in other namespaces than it is itself; read by [`read_in_full`](Self::read_in_full) alone.
     pub threads_elsewhere: Vec<ThreadNamespace>,
+    /// The threads that live on where the leader thread has ended; read by [`read_in_full`](Self::read_in_full) alone.
+    pub living_threads: Vec<Pid>,
     /// Its state's letter, such as `S`.
     pub state: u8,
     /// The parent; 0 at the top of a pid namespace.

@@ -10,6 +10,7 @@ mod namespace;
 mod observed;
 mod process;
 mod snapshot;
+mod zombie;
 
 pub use contents::{Contents, Interface, IpcObjects, Listener, MountSummary, Names, NamespaceLimit, UserSettings};
 pub use facts::{
@@ -24,3 +25,4 @@ pub use namespace::{Namespace, NetId};
 pub use observed::{Observed, Why};
 pub use process::{Details, Process, Standing};
 pub use snapshot::Snapshot;
+pub use zombie::Zombie;

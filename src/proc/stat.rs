@@ -22,6 +22,8 @@ pub(crate) struct Stat {
     pub threads: u32,
     /// When it started, in clock ticks after boot: together with the id it names one process for good.
     pub start_ticks: u64,
+    /// How it ended, as wait(2) tells; 0 also for whoever has no ptrace rights over it.
+    pub wait_status: i32,
 }
 
 /// Parses the file; `None` if it is not of that form.
@@ -40,7 +42,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<Stat> {
     let exiting = flags & PF_EXITING != 0;
     let threads = fields.nth(20 - 10)?.parse().ok()?;
     let start_ticks = fields.nth(22 - 21)?.parse().ok()?;
-    Some(Stat { pid, comm, state, parent, exiting, threads, start_ticks })
+    // exit_code, the last one, since Linux 3.5.
+    let wait_status = fields.nth(52 - 23).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Some(Stat { pid, comm, state, parent, exiting, threads, start_ticks, wait_status })
 }
 
 #[cfg(test)]

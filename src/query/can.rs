@@ -123,6 +123,7 @@ mod tests {
             thread_of: None,
             ending: false,
             zombies: Vec::new(),
+            living_threads: Vec::new(),
             threads_elsewhere: Vec::new(),
             cgroup_states: Vec::new(),
             pid: 7,

@@ -9,7 +9,8 @@ use super::probe::Interface;
 use crate::kind::NamespaceKind;
 
 pub(crate) static HANDLE: Interface =
-    Interface::new("nsfs file handles", "6.18", "a namespace that ended during the scan may be listed");
+    Interface::new("nsfs file handles", "6.18", "a namespace that ended during the scan may be listed")
+        .needing(super::nsfs::A_FILE);
 
 /// `FD_NSFS_ROOT`: where handles of namespaces are looked up.
 const FD_NSFS_ROOT: RawFd = -10003;

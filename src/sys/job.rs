@@ -1,8 +1,8 @@
 //! Job control: sessions, process groups and the controlling terminal.
 //!
-//! A session's or group's number is 0 where the session or group was made outside our pid namespace, as for what `unshare -pf` runs:
-//! pid_namespaces(7) says so of getppid(2), and the kernel's translation of numbers is the same for all. rustix's
-//! `getsid`, `getpgid` and `getpgrp` promise a number that is not 0, so they are not used.
+//! A session's or group's number is 0 where the session or group was made outside our pid namespace, as for what
+//! `unshare -pf` runs: pid_namespaces(7) says so of getppid(2), and the kernel's translation of numbers is the same for
+//! all. rustix's `getsid`, `getpgid` and `getpgrp` promise a number that is not 0, so they are not used.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

@@ -20,9 +20,12 @@ const NS_GET_ID: u32 = 0x8008_b70d;
 /// `NSFS_MAGIC` of statfs(2): the filesystem of namespace files.
 pub(crate) const NSFS_MAGIC: u64 = 0x6e73_6673;
 
-pub(crate) static GET_ID: Interface = Interface::new("NS_GET_ID", "6.18", "the inode number");
+/// What shows a namespace to a call that asks about one.
+pub(crate) const A_FILE: &str = "a namespace's file, which pidfds or /proc lead to";
+
+pub(crate) static GET_ID: Interface = Interface::new("NS_GET_ID", "6.18", "the inode number").needing(A_FILE);
 pub(crate) static MNT_GET_NEXT: Interface =
-    Interface::new("NS_MNT_GET_NEXT", "6.12", "the mount namespaces of processes and descriptors");
+    Interface::new("NS_MNT_GET_NEXT", "6.12", "the mount namespaces of processes and descriptors").needing(A_FILE);
 
 /// Returns a descriptor of the user namespace that owns `fd`'s namespace. EPERM: it lies outside ours.
 pub(crate) fn owner(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {

@@ -10,9 +10,10 @@ use crate::id::Pid;
 use crate::kind::NamespaceLink;
 
 pub(crate) static OPEN: Interface = Interface::new("pidfd_open(2)", "5.3", "/proc/PID");
-pub(crate) static GET_NAMESPACE: Interface = Interface::new("PIDFD_GET_*_NAMESPACE", "6.11", "/proc/PID/ns");
-pub(crate) static GET_INFO: Interface = Interface::new("PIDFD_GET_INFO", "6.13", "/proc/PID/status");
-pub(crate) static GETFD: Interface = Interface::new("pidfd_getfd(2)", "5.6", "/proc/PID/fd");
+pub(crate) static GET_NAMESPACE: Interface =
+    Interface::new("PIDFD_GET_*_NAMESPACE", "6.11", "/proc/PID/ns").needing(OPEN.name);
+pub(crate) static GET_INFO: Interface = Interface::new("PIDFD_GET_INFO", "6.13", "/proc/PID/status").needing(OPEN.name);
+pub(crate) static GETFD: Interface = Interface::new("pidfd_getfd(2)", "5.6", "/proc/PID/fd").needing(OPEN.name);
 
 /// `PIDFD_GET_*_NAMESPACE`, in the order of [`NamespaceLink::ALL`].
 const GET_NAMESPACE_REQUESTS: [u32; NamespaceLink::COUNT] =

@@ -21,12 +21,20 @@ pub struct Interface {
     pub since: &'static str,
     /// What is used instead.
     pub fallback: &'static str,
+    /// Without what it cannot be tried; empty where it needs nothing.
+    pub needs: &'static str,
     state: AtomicU8,
 }
 
 impl Interface {
     pub(crate) const fn new(name: &'static str, since: &'static str, fallback: &'static str) -> Self {
-        Self { name, since, fallback, state: AtomicU8::new(UNTRIED) }
+        Self { name, since, fallback, needs: "", state: AtomicU8::new(UNTRIED) }
+    }
+
+    /// The same, but it cannot be tried without something.
+    pub(crate) const fn needing(mut self, needs: &'static str) -> Self {
+        self.needs = needs;
+        self
     }
 
     /// Calls `attempt`; `None` if the kernel does not know the call, from then on without asking again.
@@ -55,15 +63,21 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::ENOTTY))
 }
 
-/// Tries on ourselves what can be tried so, for which no /proc is needed; a scan tries the rest.
+/// Tries on ourselves what can be tried so; a scan tries the rest.
 pub fn try_interfaces() {
-    use super::{create, handle::Handle, mounts, nsfs, pidfd, process, statmount};
+    use super::{create, handle::Handle, kcmp, mounts, nsfs, pidfd, process, statmount};
     create::try_clone3();
     process::try_close_range();
     mounts::try_on_root();
-    let Some(Ok(own)) = pidfd::open(rustix::process::getpid().as_raw_nonzero().get()) else { return };
-    let _ = (pidfd::info(own.as_fd()), pidfd::getfd(own.as_fd(), own.as_raw_fd()));
-    let Some(Ok(mounts)) = pidfd::namespace(own.as_fd(), NamespaceLink::Own(NamespaceKind::Mnt)) else { return };
+    let me = rustix::process::getpid().as_raw_nonzero().get();
+    let _ = kcmp::descriptor_tables(me, me);
+    let own = pidfd::open(me).and_then(Result::ok);
+    if let Some(own) = &own {
+        let _ = (pidfd::info(own.as_fd()), pidfd::getfd(own.as_fd(), own.as_raw_fd()));
+    }
+    let by_pidfd = own.and_then(|own| pidfd::namespace(own.as_fd(), NamespaceLink::Own(NamespaceKind::Mnt))?.ok());
+    let mounts = by_pidfd.or_else(|| std::fs::File::open("/proc/self/ns/mnt").ok().map(Into::into));
+    let Some(mounts) = mounts else { return };
     let _ = (nsfs::unique_id(mounts.as_fd()), Handle::of(mounts.as_fd()));
     if let Some(Ok(info)) = nsfs::mount_namespace_info(mounts.as_fd()) {
         let _ = statmount::list(info.id);

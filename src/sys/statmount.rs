@@ -6,7 +6,8 @@ use std::io;
 use super::probe::Interface;
 
 pub(crate) static STATMOUNT: Interface =
-    Interface::new("statmount(2)", "6.8", "/proc/PID/mountinfo of a process that lives there");
+    Interface::new("statmount(2)", "6.8", "/proc/PID/mountinfo of a process that lives there")
+        .needing(super::nsfs::MNT_GET_NEXT.name);
 
 const SYS_STATMOUNT: libc::c_long = 457;
 const SYS_LISTMOUNT: libc::c_long = 458;

@@ -40,6 +40,25 @@ impl PinnedProcess {
 
     /// The same with a `/proc` that is open already.
     pub(crate) fn open_with(proc: Option<&Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
+        let pinned = Self::pin(proc, pid, inode)?;
+        pinned.verify()?;
+        Ok(pinned)
+    }
+
+    /// Pins a process that has ended and was not reaped; `None` if it is no such one.
+    pub fn open_zombie(pid: Pid, inode: Option<u64>) -> Option<Self> {
+        Self::pin(Proc::open().ok().as_ref(), pid, inode).ok().filter(Self::is_zombie)
+    }
+
+    /// Tells whether it has ended, with all its threads, and was not reaped: what was read of it before was its own.
+    pub fn is_zombie(&self) -> bool {
+        // ESRCH: it was reaped, and its directory may have been opened when the number was another's already.
+        let unreaped = |pidfd| !matches!(pidfd::send_signal(pidfd, 0), Err(error) if is_gone(&error));
+        !self.is_alive() && self.stat().is_some_and(|stat| stat.state == b'Z') && self.pidfd().is_none_or(unreaped)
+    }
+
+    /// Opens a pidfd and its directory in procfs, which are of one process if that is seen to be there afterwards.
+    fn pin(proc: Option<&Proc>, pid: Pid, inode: Option<u64>) -> Result<Self> {
         let pidfd = open_pidfd(pid)?;
         if let Some(wanted) = inode {
             check_inode(pid, pidfd.as_ref(), wanted)?;
@@ -67,7 +86,6 @@ impl PinnedProcess {
         if pinned.pidfd.is_none() {
             pinned.start_ticks = pinned.stat().map(|stat| stat.start_ticks);
         }
-        pinned.verify()?;
         Ok(pinned)
     }
 

@@ -40,7 +40,15 @@ impl Target {
         }
     }
 
-    /// The same with a `/proc` that is open already, where a process is wanted.
+    /// Pins the target where it is a process that has ended and was not reaped, which [`resolve`](Self::resolve) refuses.
+    pub fn resolve_zombie(&self) -> Option<PinnedProcess> {
+        match self {
+            Self::Process { pid, pidfd_inode } => PinnedProcess::open_zombie(*pid, *pidfd_inode),
+            _ => None,
+        }
+    }
+
+    /// Resolves it with a `/proc` that is open already, where a process is wanted.
     pub(crate) fn resolve_with(&self, proc: Option<&Proc>) -> Result<Resolved> {
         match self {
             Self::Process { pid, pidfd_inode } => {

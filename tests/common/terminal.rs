@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -19,12 +20,17 @@ pub struct Session {
 
 impl Session {
     pub fn start(words: &[&str]) -> Self {
-        Self::start_by(&[&["-c"], words].concat())
+        Self::sized(words, 99)
+    }
+
+    /// The same on a terminal of that many columns.
+    pub fn sized(words: &[&str], columns: u16) -> Self {
+        Self::start_by(&[&["-c"], words].concat(), columns)
     }
 
     /// The same where the terminal on descriptors 0 to 2 is nobody's controlling terminal.
     pub fn start_uncontrolled(words: &[&str]) -> Self {
-        Self::start_by(words)
+        Self::start_by(words, 99)
     }
 
     /// The same as a job of a shell, which prints `was=STATUS` when the job stops, waits for a line, and then lets it go on
@@ -34,13 +40,13 @@ impl Session {
         Self::start(&[&["bash", "-c", &script, "bash"], words].concat())
     }
 
-    fn start_by(words: &[&str]) -> Self {
+    fn start_by(words: &[&str], columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(ptsname(&master, Vec::new()).unwrap(), flags, Mode::empty()).unwrap();
-        let size = Winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: 33, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
         let end = || slave.try_clone().unwrap();
         let mut command = Command::new("setsid");
@@ -56,9 +62,12 @@ impl Session {
     /// Reads what is printed until `text` has come.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
         while !self.seen.contains(text) {
             let mut buffer = [0; 1024];
-            match self.master.read(&mut buffer) {
+            // A minute without a word: it never will.
+            let silent = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&patience)) == Ok(0);
+            match if silent { Ok(0) } else { self.master.read(&mut buffer) } {
                 Ok(count) if count > 0 => self.seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
                 _ => panic!("{text:?} never came:\n{}", self.seen),
             }

@@ -125,7 +125,7 @@ fn a_lack_of_descriptors_is_told_as_that_wherever_it_is_met() {
         }
         let said = stderr_of(&output);
         assert_eq!(output.status.code(), Some(125), "{limit}: {said}");
-        assert!(said.contains("Too many open files"), "{limit}: {said}");
+        assert!(said.contains("Too many open files") && said.contains("\nhint:  "), "{limit}: {said}");
     }
     panic!("it never ran");
 }

@@ -209,7 +209,12 @@ fn the_out_of_memory_killer_is_named_with_its_control_group() {
         let output = enter(&[&[&pid[..], option][..], &greedy].concat());
         let said = super::stderr_of(&output);
         assert_eq!(output.status.signal(), Some(9), "{said}");
-        assert!(said.contains("killed by the out-of-memory killer, as control group /sys/fs/cgroup/"), "{said}");
+        assert!(
+            said.contains(
+                "ended by SIGKILL while the out-of-memory killer took a process of control group /sys/fs/cgroup/"
+            ),
+            "{said}"
+        );
         assert!(said.contains("(limit 16777216 bytes)"), "{said}");
     }
     // Who else kills is not blamed on it.

@@ -13,13 +13,129 @@ fn state_of(pid: i32) -> Option<char> {
     stat.rsplit(") ").next()?.chars().next()
 }
 
-#[test]
-fn a_zombie_is_said_to_be_one_and_its_parent_shows_it() {
-    let parent = Helper::shell(&[], "sleep 0 & echo $!; exec sleep infinity");
+/// Starts a process whose child ends by `script` and is not reaped.
+fn zombie(script: &str) -> (Helper, i32) {
+    // A shell would reap it; whoever takes its place does not.
+    let child = format!("until grep -q sleep /proc/$PPID/comm; do :; done; {script}");
+    let parent = Helper::shell(&[], &format!("sh -c '{child}' & echo $!; exec sleep infinity"));
     let zombie: i32 = parent.said.parse().unwrap();
     eventually(|| (state_of(zombie) == Some('Z')).then_some(()));
+    (parent, zombie)
+}
+
+#[test]
+fn a_zombie_has_a_page_that_says_how_it_ended_who_must_reap_it_and_what_it_keeps() {
+    let (parent, ended) = zombie("exit 3");
+    let me = std::process::id() as i32;
+    let page = show(&ended.to_string());
+    assert_eq!((&page["pid"], &page["zombie"], &page["state"]), (&json!(ended), &json!(true), &json!("Z")), "{page}");
+    assert_eq!((&page["exit_status"], &page["exit_signal"]), (&json!(3), &Value::Null), "{page}");
+    assert_eq!((&page["parent"], &page["parent_command"]), (&json!(parent.pid()), &json!("sleep")), "{page}");
+    let kept = page["namespaces"].as_array().unwrap().iter();
+    let kept: Vec<_> = kept.map(|kept| (kept["type"].as_str().unwrap(), kept["ns"].clone())).collect();
+    let of_us = [("pid", json!(inode_of(me, "pid"))), ("user", json!(inode_of(me, "user")))];
+    assert_eq!(kept, of_us);
+    let text = stdout_of(run(&["show", &ended.to_string()]));
+    for part in [
+        "with exit status 3".to_owned(),
+        format!("process {} (sleep)", parent.pid()),
+        format!("`kill -CHLD {}`", parent.pid()),
+        format!("`kill {}`", parent.pid()),
+        format!("user    {} ", inode_of(me, "user")),
+    ] {
+        assert!(text.contains(&part), "{part:?}: {text}");
+    }
+    let (_parent, killed) = zombie("kill -KILL $$");
+    let page = show(&killed.to_string());
+    assert_eq!((&page["exit_status"], &page["exit_signal"]), (&Value::Null, &json!(9)), "{page}");
+}
+
+#[test]
+fn a_parent_that_stands_still_is_said_to_be_unable_to_reap() {
+    let (parent, ended) = zombie("exit 0");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(parent.pid()).unwrap(), rustix::process::Signal::STOP)
+        .unwrap();
+    eventually(|| (state_of(parent.pid()) == Some('T')).then_some(()));
+    let page = show(&ended.to_string());
+    assert_eq!(page["parent_stopped"], true, "{page}");
+    assert_eq!(page["release"][0], format!("kill -CONT {}", parent.pid()), "{page}");
+}
+
+#[test]
+fn what_would_end_with_a_parent_that_is_an_init_is_said_before_it_is_killed() {
+    crate::need_root!();
+    crate::need!("python3");
+    let script = "import os, time
+os.fork() or os._exit(3)
+print('ready', flush=True)
+time.sleep(1000)";
+    let outer = Helper::start("unshare", &["--pid", "--fork", "python3", "-c", script]);
+    let child_of = |pid: i32| {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().next().and_then(|child| child.parse::<i32>().ok())
+    };
+    let init = child_of(outer.pid()).unwrap();
+    let ended = child_of(init).unwrap();
+    eventually(|| (state_of(ended) == Some('Z')).then_some(()));
+    let page = show(&ended.to_string());
+    assert_eq!((&page["parent"], &page["parent_is_init"]), (&json!(init), &json!(true)), "{page}");
+    // Python hears SIGINT alone, and the kernel keeps SIGTERM from an init without a handler.
+    assert_eq!(page["release"], json!([format!("kill -CHLD {init}"), format!("kill -KILL {init}")]), "{page}");
+    let text = stdout_of(run(&["show", &ended.to_string()]));
+    assert!(text.contains("the init of its pid namespace: all processes there end with it"), "{text}");
+}
+
+#[test]
+fn how_a_zombie_ended_is_unknown_without_rights_over_it() {
+    crate::need_root!();
+    crate::need!("setpriv");
+    let (_parent, ended) = zombie("exit 3");
+    let public = crate::common::Public::copy("zombie");
+    let output = public.run_as_nobody().args(["show", "--json", &ended.to_string()]).output().unwrap();
+    let page: Value = serde_json::from_str(&stdout_of(output)).unwrap();
+    assert_eq!((&page["exit_status"], &page["namespaces"]), (&Value::Null, &json!([])), "{page}");
+}
+
+#[test]
+fn what_only_a_zombie_keeps_is_told() {
+    crate::need_root!();
+    let (parent, ended) = zombie("exec unshare --user sh -c \"exit 7\"");
+    let answer: Value = serde_json::from_str(&stdout_of(run(&["why", "--json", &ended.to_string()]))).unwrap();
+    assert_eq!((&answer["pid"], &answer["zombie"]), (&json!(ended), &json!(true)), "{answer}");
+    let namespaces = answer["namespaces"].as_array().unwrap();
+    let kinds: Vec<_> = namespaces.iter().map(|kept| kept["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["pid", "user"], "{answer}");
+    assert_eq!(namespaces[1]["only_this_process"], true, "{answer}");
+    assert_ne!(namespaces[1]["ns"], inode_of(parent.pid(), "user"), "{answer}");
+    let output = run(&["why", &ended.to_string()]);
+    let note = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(note.contains(&format!("process {ended} is a zombie")), "{note}");
+}
+
+#[test]
+fn the_threads_that_outlive_their_leader_are_listed() {
+    crate::need!("python3");
+    let script = "import ctypes, os, threading, time
+threading.Thread(target=lambda: time.sleep(1000)).start()
+print(os.getpid(), flush=True)
+ctypes.CDLL(None).pthread_exit(None)";
+    let process = Helper::start("python3", &["-c", script]);
+    let pid = process.pid();
+    eventually(|| (state_of(pid) == Some('Z')).then_some(()));
+    let page = show(&pid.to_string());
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let tids = tasks.map(|task| task.unwrap().file_name().into_string().unwrap().parse::<i32>().unwrap());
+    let others: Vec<i32> = tids.filter(|tid| *tid != pid).collect();
+    assert_eq!(page["living_threads"], json!(others), "{page}");
+    let text = stdout_of(run(&["show", &pid.to_string()]));
+    assert!(text.contains("its leader thread has ended") && text.contains(&format!("thread {}", others[0])), "{text}");
+}
+
+#[test]
+fn a_zombie_cannot_be_compared_or_entered_and_its_parent_shows_it() {
+    let (parent, zombie) = zombie("exit 0");
     let pid_namespace = inode_of(std::process::id() as i32, "pid");
-    for verb in ["show", "why", "compare"] {
+    for verb in ["compare", "enter"] {
         let output = run(&[verb, &zombie.to_string()]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{error}");
@@ -46,6 +162,9 @@ fn an_init_that_waits_for_its_processes_to_be_reaped_is_said_to_end() {
     let (init, other) = parent.said.split_once(' ').unwrap();
     let (init, other): (i32, i32) = (init.parse().unwrap(), other.parse().unwrap());
     let namespace = inode_of(init, "pid");
+    // As long as it is a shell, it may reap them after all.
+    let name = format!("/proc/{}/comm", parent.pid());
+    eventually(|| (std::fs::read_to_string(&name).unwrap() == "sleep\n").then_some(()));
     rustix::process::kill_process(rustix::process::Pid::from_raw(init).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
     eventually(|| (state_of(other) == Some('Z')).then_some(()));

@@ -156,3 +156,20 @@ fn the_signal_of_kill_child_is_the_one_asked_for_and_none_lets_the_child_live() 
         fs::remove_file(&note).unwrap();
     }
 }
+
+#[test]
+fn a_signal_that_can_be_caught_comes_from_the_guardian_alone() {
+    need_root!();
+    need!("python3");
+    let script =
+        "import ctypes; signal = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(signal)); print(signal.value)";
+    for (options, signal) in [
+        (&["--kill-child"][..], libc::SIGKILL),
+        (&["--kill-child=TERM"], 0),
+        (&["--kill-child=RTMIN+3"], 0),
+        (&["--kill-child=none"], 0),
+    ] {
+        let said = said(&[&["-uf"], options, &["--", "python3", "-c", script]].concat());
+        assert_eq!(said, signal.to_string(), "{options:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What building blocks make to mount on goes again when the command does not run, and nothing else does.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -222,10 +223,10 @@ fn taking_back_where_mounts_are_shared_takes_no_other_away() {
 }
 
 /// How many ends of pipes a process holds.
-fn pipes_of(pid: u32) -> usize {
-    let links =
-        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    links.filter(|link| link.to_string_lossy().starts_with("pipe:")).count()
+fn pipes_of(pid: i32) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("pipe:")).collect()
 }
 
 /// nstool that has made its places and waits to tell somebody who does not read: hang up, and it fails.
@@ -312,15 +313,17 @@ fn a_signal_in_the_middle_takes_back_what_was_made() {
             let Waiting { mut nstool, reader, child } = Waiting::start(&words(way, &blocks, &[]));
             let process = Pid::from_child(&nstool);
             kill_process(child, Signal::STOP).unwrap();
-            let pipes = pipes_of(nstool.id());
+            let pipes = pipes_of(child.as_raw_nonzero().get());
+            let shared = || pipes_of(process.as_raw_nonzero().get()).intersection(&pipes).count();
+            let before_it_hears = shared();
             kill_process(process, signal).unwrap();
             // It could tell, and hears of the signal where it waits for the child.
             let mut reader = std::fs::File::from(reader);
             rustix::io::ioctl_fionbio(&reader, true).unwrap();
             eventually(|| {
                 let _ = std::io::Read::read(&mut reader, &mut [0; 4096]);
-                // One is what it told by.
-                (pipes_of(nstool.id()) < pipes - 1).then_some(())
+                // It closes the one by which the child learns that it is to go on.
+                (shared() < before_it_hears).then_some(())
             });
             kill_process(child, Signal::CONT).unwrap();
             assert_eq!(nstool.wait().unwrap().signal(), Some(signal.as_raw()), "{way:?}");

@@ -155,6 +155,8 @@ impl Outer {
             line.say(Word::Foreground);
             self.turn = Turn::Ours;
         } else if self.ground() == Ground::Background {
+            // What the command printed before it asked, such as the question.
+            self.drain();
             // The kernel stops the whole job of whoever reads. SIGCONT brings us back here.
             job::stop_group(libc::SIGTTIN);
         }

@@ -181,10 +181,11 @@ fn pair(args: &Args, a: &Subject, b: &Subject, kinds: KindSet, terminal: &Termin
 
 static COLUMNS: [Column<Line>; 5] = [
     Column::left("TYPE", "kind of namespace", |line: &Line| Cell::text(line.kind)),
-    Column::left("RELATION", "of the first to the second", |line: &Line| Cell::bytes(line.relation.as_bytes())),
+    Column::left("RELATION", "of the first to the second", |line: &Line| Cell::bytes(line.relation.as_bytes()))
+        .wrap(10),
     Column::right("A", "namespace of the first", |line: &Line| inode(line.a)),
     Column::right("B", "namespace of the second", |line: &Line| inode(line.b)),
-    Column::left("MEANING", "what that means", |line: &Line| Cell::bytes(line.meaning.as_bytes())),
+    Column::left("MEANING", "what that means", |line: &Line| Cell::bytes(line.meaning.as_bytes())).wrap(24),
 ];
 
 /// A clause of a row; only the first shows the row's other cells.

@@ -13,7 +13,7 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
 use serde_json::json;
 
-use crate::render::{self, Terminal, report};
+use crate::render::{self, Terminal, fit, report};
 
 /// Run a command in the namespaces of a process.
 ///
@@ -301,7 +301,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         Outcome::OutOfMemory(ending, OutOfMemory { cgroup, limit_bytes, .. }) => {
             let limit =
                 limit_bytes.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("limit {bytes} bytes"));
-            let message = format!("killed by the out-of-memory killer, as control group {cgroup} counts ({limit})");
+            // Of several that died in it at the time, nothing tells which one it was.
+            let message = format!(
+                "ended by SIGKILL while the out-of-memory killer took a process of control group {cgroup} ({limit})"
+            );
             report::note(&message, terminal);
             ending.mirror()
         }
@@ -323,10 +326,14 @@ fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> Stri
         let number = number + 1;
         let _ = match step.namespace {
             Some((kind, id)) => {
-                let line = format!("{number:>3}  {} {kind:<6} {:<11} {}", step.action, id.to_string(), step.reason);
-                writeln!(text, "{}", line.trim_end())
+                let (action, id, reason) = (step.action, id.to_string(), &step.reason);
+                let line = if reason.is_empty() { id } else { format!("{id:<11} {}{reason}", fit::hang()) };
+                writeln!(text, "{number:>3}  {action} {kind:<6} {line}")
             }
-            None => writeln!(text, "{}", format!("{number:>3}  {} {}", step.action, step.detail).trim_end()),
+            None => {
+                let line = format!("{number:>3}  {} {}{}", step.action, fit::hang(), step.detail);
+                writeln!(text, "{}", line.trim_end_matches([' ', fit::hang()]))
+            }
         };
     }
     for (kind, id) in &outline.skipped {
@@ -338,7 +345,7 @@ fn in_words(outline: &Outline, remarks: &[String], width: Option<usize>) -> Stri
     for remark in outline.obstacle.iter().chain(remarks) {
         let _ = writeln!(text, "     note: {remark}");
     }
-    render::folded(&text, width, 7)
+    fit::folded(&text, width, 2)
 }
 
 fn as_json(outline: &Outline, remarks: &[String]) -> String {

@@ -41,12 +41,17 @@ pub(crate) fn text() -> &'static str {
 static COLUMNS: [Column<&'static Interface>; 4] = [
     Column::left("INTERFACE", "what it is called", |interface| Cell::text(interface.name)),
     Column::left("SINCE", "the Linux release that brought it", |interface| Cell::text(interface.since)),
-    Column::left("FOUND", "whether this kernel has it", |interface| match interface.present() {
+    Column::left("FOUND", "whether this kernel has it", |interface: &&'static Interface| match interface.present() {
         Some(true) => Cell::text("yes"),
         Some(false) => Cell::text("no"),
-        None => Cell::text("not tried"),
-    }),
-    Column::left("INSTEAD", "what is used where it is missing", |interface| Cell::text(interface.fallback)),
+        None if interface.needs.is_empty() => Cell::text("not tried"),
+        None => Cell::owned(format!("not tried: it needs {}", interface.needs)),
+    })
+    .wrap(16),
+    Column::left("INSTEAD", "what is used where it is missing", |interface: &&'static Interface| {
+        Cell::text(interface.fallback)
+    })
+    .wrap(24),
 ];
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {

@@ -54,7 +54,7 @@ const GENERAL: Section<'static> = section(
     &[
         (
             "",
-            "Data goes to standard output, remarks to standard error. Output to anything but a terminal is neither cut nor coloured. Names of processes, paths and hosts are printed with their control characters escaped.",
+            "Data goes to standard output, remarks to standard error. On a terminal lines are broken between words, and columns that are only there to recognise something by, such as COMMAND, are cut; a command to run or a path is never broken, so that it can be copied: where it is longer than a line, the terminal goes on with it in the next. Output to anything but a terminal is neither cut, broken nor coloured. Names of processes, paths and hosts are printed with their control characters escaped.",
         ),
         (
             "",

@@ -15,8 +15,8 @@ pub(crate) struct Column<R: 'static> {
     pub(crate) json: &'static str,
     /// What it shows, for help.
     pub(crate) help: &'static str,
-    /// Whether it may be cut where the terminal is too narrow.
-    pub(crate) cut: bool,
+    /// What becomes of it where the terminal is too narrow.
+    pub(crate) fit: Fit,
     /// How a cell is coloured, after its text; the text stands there all the same.
     pub(crate) style: Option<fn(&str) -> Style>,
     pub(crate) cell: fn(&R) -> Cell<'_>,
@@ -26,6 +26,19 @@ pub(crate) struct Column<R: 'static> {
 pub(crate) enum Align {
     Left,
     Right,
+}
+
+/// What becomes of a column where the terminal is too narrow for its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It stays as wide as it is.
+    Keep,
+    /// It is cut.
+    Cut,
+    /// It is wrapped at words, to no less than so many columns.
+    Wrap(usize),
+    /// It stays in one piece, to be copied, and moves below its row if it is long.
+    Whole,
 }
 
 /// What a column says of a row. Texts are raw: whoever renders makes them printable.
@@ -38,6 +51,12 @@ pub(crate) enum Cell<'a> {
     Number(i64),
     /// A text, as raw as it came.
     Text(Cow<'a, [u8]>),
+    /// A command to copy, with what is said before and after it; each may be empty.
+    Command {
+        before: &'static str,
+        command: Cow<'a, str>,
+        after: &'static str,
+    },
     /// Several texts, one below the other.
     List(Vec<Cow<'a, [u8]>>),
     Flag(bool),
@@ -56,12 +75,20 @@ impl<'a> Cell<'a> {
         Self::Text(Cow::Borrowed(bytes))
     }
 
+    /// Returns a command with what is said of it.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let Self::Command { before, command, after } = self else { return None };
+        let parts = [before, &**command, after];
+        Some(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+    }
+
     /// Returns the value a filter compares.
     fn value(&self) -> Value {
         match self {
             Self::Empty | Self::Hidden => Value::Nothing,
             Self::Number(number) => Value::Integer(*number),
             Self::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+            Self::Command { .. } => Value::Text(self.sentence().unwrap_or_default()),
             Self::List(texts) => {
                 let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
                 if texts.is_empty() { Value::Nothing } else { Value::Text(texts.join("\n")) }
@@ -74,17 +101,29 @@ impl<'a> Cell<'a> {
 impl<R> Column<R> {
     /// A column aligned to the left, of text.
     pub(crate) const fn left(name: &'static str, help: &'static str, cell: fn(&R) -> Cell<'_>) -> Self {
-        Self { name, align: Align::Left, json: "string", help, cut: false, style: None, cell }
+        Self { name, align: Align::Left, json: "string", help, fit: Fit::Keep, style: None, cell }
     }
 
     /// A column aligned to the right, of numbers.
     pub(crate) const fn right(name: &'static str, help: &'static str, cell: fn(&R) -> Cell<'_>) -> Self {
-        Self { name, align: Align::Right, json: "integer", help, cut: false, style: None, cell }
+        Self { name, align: Align::Right, json: "integer", help, fit: Fit::Keep, style: None, cell }
     }
 
     /// The same, but it may be cut to the terminal's width.
     pub(crate) const fn cut(mut self) -> Self {
-        self.cut = true;
+        self.fit = Fit::Cut;
+        self
+    }
+
+    /// The same, but it may be wrapped at words to this width.
+    pub(crate) const fn wrap(mut self, least: usize) -> Self {
+        self.fit = Fit::Wrap(least);
+        self
+    }
+
+    /// The same, but it must stay in one piece.
+    pub(crate) const fn whole(mut self) -> Self {
+        self.fit = Fit::Whole;
         self
     }
 

@@ -10,7 +10,8 @@ use serde_json::{Map, Value as Json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Terminal;
-use super::columns::{Align, Cell, Column};
+use super::columns::{Align, Cell, Column, Fit};
+use super::fit::{self, Head, Rows};
 
 /// Rows to show.
 pub(crate) struct Listing<'a, R: 'static> {
@@ -58,7 +59,11 @@ impl<R> Listing<'_, R> {
     /// Returns the rows' cells as texts to print, in printing order.
     fn texts(&self, separator: &str) -> Vec<Vec<String>> {
         let text = |branch: &Branch, column: &&Column<R>| {
-            let text = shown(&(column.cell)(&self.rows[branch.row]), separator);
+            let cell = (column.cell)(&self.rows[branch.row]);
+            let mut text = shown(&cell, separator);
+            if column.fit == Fit::Whole && !matches!(cell, Cell::Command { .. }) {
+                text = fit::whole(&text);
+            }
             match &self.tree {
                 Some(tree) if tree.column == column.name => format!("{}{text}", branch.lines),
                 _ => text,
@@ -73,10 +78,17 @@ impl<R> Listing<'_, R> {
         if texts.is_empty() {
             return String::new();
         }
+        if let Some(width) = terminal.width.filter(|_| !layout.no_truncate)
+            && let Some(table) = self.fitted(&texts, !layout.no_headings, width, terminal)
+        {
+            return table;
+        }
+        texts.iter_mut().flatten().for_each(|text| *text = fit::plain(text));
         let headings = (!layout.no_headings).then(|| self.columns.iter().map(|column| column.name.to_owned()));
         texts.splice(0..0, headings.map(Iterator::collect::<Vec<_>>));
         // Only a table with columns that may be cut is one to skim; of others every word counts.
-        let limit = terminal.width.filter(|_| !layout.no_truncate && self.columns.iter().any(|column| column.cut));
+        let limit =
+            terminal.width.filter(|_| !layout.no_truncate && self.columns.iter().any(|column| column.fit == Fit::Cut));
         if let Some(width) = limit {
             self.cut(&mut texts, width);
         }
@@ -96,7 +108,8 @@ impl<R> Listing<'_, R> {
                 });
             }
         }
-        let widths: Vec<usize> = table.column_max_content_widths().into_iter().map(usize::from).collect();
+        let widths = table.column_max_content_widths().into_iter().map(usize::from);
+        let widths: Vec<(usize, usize)> = widths.enumerate().collect();
         let mut out = String::new();
         for (line_number, line) in table.lines().enumerate() {
             // What still does not fit ends at the edge: a line that wraps would tear the columns apart.
@@ -113,6 +126,36 @@ impl<R> Listing<'_, R> {
         out
     }
 
+    /// Returns the table for a terminal on which not all of its columns have room side by side, if some of them must not
+    /// just be cut.
+    fn fitted(&self, texts: &[Vec<String>], with_headings: bool, width: usize, terminal: &Terminal) -> Option<String> {
+        let heads: Vec<Head> = self
+            .columns
+            .iter()
+            .map(|column| Head { name: column.name, align: column.align, fit: column.fit })
+            .collect();
+        heads.iter().find(|head| matches!(head.fit, Fit::Wrap(_) | Fit::Whole))?;
+        let tree = self.tree.as_ref().and_then(|tree| heads.iter().position(|head| head.name == tree.column));
+        let mut cells = texts.to_vec();
+        let mut guides: Vec<String> = self.branches().into_iter().map(|branch| branch.lines).collect();
+        for (cells, guide) in cells.iter_mut().zip(&mut guides).filter(|_| tree.is_some()) {
+            let short = fit::shortened(guide, width / 2);
+            cells[tree.unwrap_or_default()].replace_range(..guide.len(), &short);
+            *guide = short;
+        }
+        let tree = tree.map(|place| (place, &guides[..]));
+        let laid = fit::lay_out(&Rows { heads: &heads, with_headings, cells: &cells, tree }, width);
+        let mut out = String::new();
+        for (number, (line, in_columns)) in laid.lines.iter().enumerate() {
+            let _ = match terminal.color {
+                true if number < laid.headings => writeln!(out, "{}", line.bold()),
+                true if *in_columns => writeln!(out, "{}", self.coloured(line, &laid.beside)),
+                _ => writeln!(out, "{line}"),
+            };
+        }
+        Some(out)
+    }
+
     /// Shortens columns that may be cut, always the widest of them, until the table fits into `width`. Where that would
     /// leave nothing worth reading of any, the first ones are left some room: the table will not fit anyway.
     fn cut(&self, texts: &mut [Vec<String>], width: usize) {
@@ -122,7 +165,7 @@ impl<R> Listing<'_, R> {
         let gaps = GAP * widths.len().saturating_sub(1);
         let shrink = |widths: &mut [usize], least: usize| {
             while widths.iter().sum::<usize>() + gaps > width {
-                let may_be_cut = |place: &usize| self.columns[*place].cut && widths[*place] > least;
+                let may_be_cut = |place: &usize| self.columns[*place].fit == Fit::Cut && widths[*place] > least;
                 match (0..widths.len()).filter(may_be_cut).max_by_key(|place| widths[*place]) {
                     Some(place) => widths[place] -= 1,
                     None => return false,
@@ -144,10 +187,11 @@ impl<R> Listing<'_, R> {
     }
 
     /// Colours the cells of one laid-out line.
-    fn coloured(&self, line: &str, widths: &[usize]) -> String {
+    fn coloured(&self, line: &str, widths: &[(usize, usize)]) -> String {
         let mut out = String::with_capacity(line.len() + 16);
         let mut rest = line;
-        for (column, width) in self.columns.iter().zip(widths) {
+        for (place, width) in widths {
+            let column = self.columns[*place];
             let (cell, after) = split_at_width(rest, width + GAP);
             rest = after;
             let name = cell.trim();
@@ -200,22 +244,39 @@ impl<R> Listing<'_, R> {
     }
 }
 
-/// Returns a small table whose columns are not known beforehand; the first line is the header.
+/// Returns a small table whose columns are not known beforehand; the first line is the header. Where it is wider than the
+/// terminal, the first column is repeated with as many of the others as fit, and so on.
 pub(crate) fn grid(lines: &[Vec<String>], terminal: &Terminal) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    for line in lines {
-        table.add_row(line);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP as u16));
-    }
+    let count = lines.first().map_or(0, Vec::len);
+    let widest = |place: usize| lines.iter().map(|line| line[place].width()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..count).map(widest).collect();
     let mut out = String::new();
-    for (number, line) in table.lines().enumerate() {
-        let line = line.trim_end();
-        let _ = if number == 0 && terminal.color { writeln!(out, "{}", line.bold()) } else { writeln!(out, "{line}") };
+    let mut start = 1;
+    loop {
+        let mut end = start;
+        let mut filled = widths.first().copied().unwrap_or_default();
+        let limit = terminal.width.unwrap_or(usize::MAX);
+        while end < count && (end == start || filled + GAP + widths[end] <= limit) {
+            filled += GAP + widths[end];
+            end += 1;
+        }
+        for (number, line) in lines.iter().enumerate() {
+            let cells = (0..count).filter(|place| *place == 0 || (start..end).contains(place));
+            let padded = cells.map(|place| {
+                let text = &line[place];
+                format!("{text}{}", " ".repeat(widths[place] - text.width() + GAP))
+            });
+            let row = padded.collect::<String>();
+            let row = row.trim_end();
+            let _ =
+                if number == 0 && terminal.color { writeln!(out, "{}", row.bold()) } else { writeln!(out, "{row}") };
+        }
+        if end >= count {
+            return out;
+        }
+        out.push('\n');
+        start = end;
     }
-    out
 }
 
 /// Returns a cell as text that is safe to print.
@@ -225,6 +286,10 @@ fn shown(cell: &Cell<'_>, separator: &str) -> String {
         Cell::Hidden => "?".to_owned(),
         Cell::Number(number) => number.to_string(),
         Cell::Text(text) => printable(text).into_owned(),
+        Cell::Command { before, command, after } => {
+            let command = fit::whole(&printable(command.as_bytes()));
+            [before, &*command, after].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        }
         Cell::List(texts) => texts.iter().map(|text| printable(text)).collect::<Vec<_>>().join(separator),
         Cell::Flag(flag) => flag.to_string(),
     }
@@ -235,6 +300,7 @@ fn raw_of(cell: &Cell<'_>) -> String {
     match cell {
         Cell::Text(text) => escaped(text),
         Cell::List(texts) => texts.iter().map(|text| escaped(text)).collect::<Vec<_>>().join(","),
+        Cell::Command { .. } => escaped(cell.sentence().unwrap_or_default().as_bytes()),
         other => shown(other, ","),
     }
 }
@@ -263,6 +329,7 @@ fn json_of(cell: Cell<'_>) -> Json {
         Cell::Empty | Cell::Hidden => Json::Null,
         Cell::Number(number) => number.into(),
         Cell::Text(bytes) => text(&bytes),
+        Cell::Command { .. } => cell.sentence().into(),
         Cell::List(texts) if texts.is_empty() => Json::Null,
         Cell::List(texts) => texts.iter().map(|bytes| text(bytes)).collect(),
         Cell::Flag(flag) => flag.into(),
@@ -275,7 +342,7 @@ fn width_of(text: &str) -> usize {
 }
 
 /// Cuts each line to `width` columns; a cut line ends in an ellipsis.
-fn cut_to(text: &str, width: usize) -> String {
+pub(super) fn cut_to(text: &str, width: usize) -> String {
     let cut_line = |line: &str| {
         if line.width() <= width {
             line.to_owned()

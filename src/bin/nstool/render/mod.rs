@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod columns;
+pub(crate) mod fit;
 pub(crate) mod hidden;
 pub(crate) mod listing;
 pub(crate) mod options;
@@ -10,6 +11,7 @@ pub(crate) mod quote;
 pub(crate) mod report;
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use nstool::{Error, Result};
 
@@ -37,39 +39,18 @@ impl Terminal {
                 is_terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
             }
         };
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
-        let width = is_terminal.then(|| {
-            let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-            let window = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
-            columns.or(window).filter(|width| *width > 0).unwrap_or(80)
-        });
-        Self { color: wanted(is_terminal), color_talk: wanted(io::stderr().is_terminal()), width }
+        let width = width_of(io::stdout());
+        Self { color: wanted(width.is_some()), color_talk: wanted(io::stderr().is_terminal()), width }
     }
 }
 
-/// Breaks the lines that are longer than a terminal is wide, between words where they can be; what follows is indented by
-/// so many columns.
-pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(width) = width.filter(|width| *width > 2 * indent) else { return text.to_owned() };
-    let mut lines = String::with_capacity(text.len());
-    for line in text.lines() {
-        let mut rest = line;
-        let mut room = width;
-        while let Some((end, _)) = rest.char_indices().nth(room) {
-            let first_word = rest.len() - rest.trim_start().len();
-            let space = rest[..end].rfind(' ').filter(|space| *space > first_word);
-            let (here, next) = rest.split_at(space.unwrap_or(end));
-            lines.push_str(here.trim_end());
-            lines.push('\n');
-            lines.extend(std::iter::repeat_n(' ', indent));
-            rest = next.trim_start();
-            room = width - indent;
-        }
-        lines.push_str(rest);
-        lines.push('\n');
-    }
-    lines
+/// Returns the width of a stream in columns, if it is a terminal.
+fn width_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    stream.is_terminal().then(|| {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let window = rustix::termios::tcgetwinsize(&stream).ok().map(|size| usize::from(size.ws_col));
+        columns.or(window).filter(|width| *width > 0).unwrap_or(80)
+    })
 }
 
 /// Writes `text` to stdout.
@@ -110,18 +91,4 @@ pub(crate) fn print_json(document: &serde_json::Value) -> Result<()> {
     }
     safe.push('\n');
     print(&safe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lines_are_broken_between_words_and_lose_nothing() {
-        let text = "  1  join one two three\nshort\naaaaaaaaaaaaaaaaaaaaa\n";
-        assert_eq!(folded(text, None, 2), text);
-        let expected = "  1  join one\n  two three\nshort\naaaaaaaaaaaaaaa\n  aaaaaa\n";
-        assert_eq!(folded(text, Some(15), 2), expected);
-        assert_eq!(folded("ä ö ü ä\n", Some(5), 1), "ä ö\n ü ä\n");
-    }
 }

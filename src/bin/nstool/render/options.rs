@@ -77,7 +77,8 @@ impl Output {
         let of_columns = [
             Column::left("NAME", "name of the column", |column: &&'static Column<R>| Cell::text(column.name)),
             Column::left("TYPE", "its type in JSON", |column: &&'static Column<R>| Cell::text(column.json)),
-            Column::left("DESCRIPTION", "what it shows", |column: &&'static Column<R>| Cell::text(column.help)),
+            Column::left("DESCRIPTION", "what it shows", |column: &&'static Column<R>| Cell::text(column.help))
+                .wrap(24),
         ];
         let listing = Listing { columns: of_columns.iter().collect(), rows: all.iter().collect(), tree: None };
         self.print(&listing, ("columns", None), false, terminal)

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use unicode_width::UnicodeWidthStr;
 
 use super::Terminal;
+use super::fit;
 
 /// A page under construction.
 pub(crate) struct Page {
@@ -44,6 +45,14 @@ impl Page {
         }
     }
 
+    /// Adds an entry of one line that is a path or a command: it stays in one piece.
+    pub(crate) fn path(&mut self, label: &'static str, line: &[u8], key: &str, json: impl Into<Json>) {
+        self.entry("", Vec::new(), key, json.into());
+        if let Some(section) = self.sections.last_mut() {
+            section.entries.push((label, vec![fit::whole(&printable(line))]));
+        }
+    }
+
     /// Adds an entry of one line.
     pub(crate) fn line(&mut self, label: &'static str, line: impl Into<Vec<u8>>, key: &str, json: impl Into<Json>) {
         self.entry(label, vec![line.into()], key, json.into());
@@ -54,17 +63,19 @@ impl Page {
         let entries = self.sections.iter().flat_map(|section| &section.entries);
         let width = entries.map(|(label, _)| label.width()).max().unwrap_or_default();
         let bold = |text: &str| if terminal.color { text.bold().to_string() } else { text.to_owned() };
-        let mut out = format!("{}\n", bold(&self.title));
+        let mut out = bold(&self.title);
+        out.push('\n');
+        let hang = fit::hang();
         for section in self.sections.iter().filter(|section| !section.entries.is_empty()) {
             let _ = write!(out, "\n{}\n", bold(section.title));
             for (label, lines) in &section.entries {
                 for (number, line) in lines.iter().enumerate() {
                     let label = if number == 0 { label } else { "" };
-                    let _ = writeln!(out, "  {label:width$}  {line}");
+                    let _ = writeln!(out, "  {label:width$}  {hang}{line}");
                 }
             }
         }
-        out
+        fit::folded(&out, terminal.width, 2)
     }
 
     /// Returns the page for programs.

@@ -8,7 +8,7 @@ use nstool::Error;
 use nstool::proc::Proc;
 use owo_colors::{OwoColorize, Style};
 
-use super::Terminal;
+use super::{Terminal, fit, width_of};
 
 /// Prints what failed, why, and what to do next.
 pub(crate) fn error(error: &Error, terminal: &Terminal) {
@@ -47,15 +47,17 @@ pub(crate) fn whose_numbers(terminal: &Terminal) {
 }
 
 fn line(text: &mut String, label: &str, message: &str, style: Style, terminal: &Terminal) {
-    let indented = message.replace('\n', "\n       ");
+    let hang = fit::hang();
+    let indented = message.replace('\n', &format!("\n       {hang}"));
     let _ = if terminal.color_talk {
-        writeln!(text, "{} {indented}", label.style(style))
+        writeln!(text, "{} {hang}{indented}", label.style(style))
     } else {
-        writeln!(text, "{label} {indented}")
+        writeln!(text, "{label} {hang}{indented}")
     };
 }
 
 /// Writes to stderr; if nobody can read it, there is nobody to tell.
 fn say(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let fitted = fit::folded(text, width_of(std::io::stderr()), 7);
+    let _ = std::io::stderr().lock().write_all(fitted.as_bytes());
 }

@@ -10,9 +10,9 @@ use nstool::{Error, ErrorKind, Result, printable};
 use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, Subject, describe_mount, target_and_path, text};
+use super::scene::{Scene, Subject, place_of_mount, target_and_path, text};
 use crate::render::quote::quote;
-use crate::render::{self, Terminal, hidden, report};
+use crate::render::{self, Terminal, fit, hidden, report};
 
 /// How many parties of one mount are named; the rest are counted.
 const NAMED: usize = 4;
@@ -34,7 +34,7 @@ pub(super) fn run(words: &[OsString], all: bool, as_json: bool, terminal: &Termi
     let groups = Groups::of(&forest);
     let found = if all {
         let circles = forest.circles(&groups);
-        show_circles(&scene, &forest, &circles, as_json)?;
+        show_circles(&scene, &forest, &circles, as_json, terminal)?;
         !circles.is_empty()
     } else {
         let subject = scene.subject(target.as_ref())?;
@@ -51,7 +51,8 @@ pub(super) fn run(words: &[OsString], all: bool, as_json: bool, terminal: &Termi
             let list: Vec<Json> = findings.iter().map(|finding| finding.json(&scene, &forest, &subject)).collect();
             render::print_json(&json!({ "findings": list, "hidden": hidden::json_of(scene.hidden()) }))?;
         } else {
-            render::print(&words_of(&scene, &forest, &subject, &findings, own, terminal))?;
+            let words = words_of(&scene, &forest, &subject, &findings, own, terminal);
+            render::print(&fit::folded(&words, terminal.width, 2))?;
         }
         !findings.is_empty()
     };
@@ -121,7 +122,7 @@ fn words_of(
     }
     for block in blocks(forest, findings) {
         let first = block[0];
-        let places: Vec<String> = block.iter().map(|finding| describe_mount(forest, finding.mount)).collect();
+        let places: Vec<String> = block.iter().map(|finding| place_of_mount(forest, finding.mount)).collect();
         let told = forest.mount(first.mount).map_or("", |told| told.propagation());
         let direction = match &first.exchange {
             Some(exchange) => exchange.direction.words(),
@@ -136,7 +137,11 @@ fn words_of(
         let cures: Vec<String> = block.iter().map(|finding| cure(scene, forest, subject, finding)).collect();
         let more = if cures.len() > 1 { "  (and so for each)" } else { "" };
         let same = cures.iter().all(|cure| *cure == cures[0]);
-        let _ = writeln!(out, "    cure: {}{}", cures[0], if same { "" } else { more });
+        let command = match first.exchange {
+            None => cures[0].clone(),
+            Some(_) => fit::whole(&cures[0]),
+        };
+        let _ = writeln!(out, "    cure: {command}{}", if same { "" } else { more });
     }
     if findings.iter().any(Finding::leaks) {
         out.push_str(ADVICE);
@@ -185,7 +190,7 @@ fn parties(out: &mut String, scene: &Scene, forest: &Forest<'_>, finding: &Findi
         };
         let namespace = scene.describe(forest.node(party.mount).namespace);
         let there = forest.mount_point(party.mount);
-        let path = if several && there == here { "the same paths".into() } else { printable(&there) };
+        let path = if several && there == here { "the same paths".into() } else { fit::whole(&printable(&there)) };
         let _ = writeln!(out, "    {way} {namespace} at {path}");
     }
     if parties.len() > NAMED {
@@ -231,7 +236,13 @@ fn cure(scene: &Scene, forest: &Forest<'_>, subject: &Subject, finding: &Finding
 }
 
 /// Shows every group that reaches into more than one namespace.
-fn show_circles(scene: &Scene, forest: &Forest<'_>, circles: &[Circle], as_json: bool) -> Result<()> {
+fn show_circles(
+    scene: &Scene,
+    forest: &Forest<'_>,
+    circles: &[Circle],
+    as_json: bool,
+    terminal: &Terminal,
+) -> Result<()> {
     if as_json {
         let place = |mount: &MountRef| {
             let mut object = scene.namespace_json(forest.node(*mount).namespace);
@@ -257,8 +268,8 @@ fn show_circles(scene: &Scene, forest: &Forest<'_>, circles: &[Circle], as_json:
         let first = circle.members.iter().chain(&circle.receivers).next();
         let Some(first) = first else { continue };
         let place = match circle.members.first() {
-            Some(member) => describe_mount(forest, *member),
-            None => format!("{} (its senders cannot be seen)", describe_mount(forest, *first)),
+            Some(member) => place_of_mount(forest, *member),
+            None => format!("{} (its senders cannot be seen)", place_of_mount(forest, *first)),
         };
         let _ = writeln!(out, "{place}: group {}, in {} namespaces", group_number(circle), circle.namespaces);
         summary(&mut out, scene, forest, "both ways", &circle.members);
@@ -271,7 +282,7 @@ fn show_circles(scene: &Scene, forest: &Forest<'_>, circles: &[Circle], as_json:
     if circles.iter().any(|circle| !circle.members.is_empty()) {
         out.push_str(ADVICE);
     }
-    render::print(&out)
+    render::print(&fit::folded(&out, terminal.width, 2))
 }
 
 fn group_number(circle: &Circle) -> u32 {
@@ -291,7 +302,7 @@ fn summary(out: &mut String, scene: &Scene, forest: &Forest<'_>, way: &str, moun
             mounts.iter().take(NAMED).map(|mount| scene.describe(forest.node(*mount).namespace)).collect();
         let more = mounts.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        let _ = writeln!(out, "    {way} at {}: {}{more}", printable(path), named.join(", "));
+        let _ = writeln!(out, "    {way} at {}: {}{more}", fit::whole(&printable(path)), named.join(", "));
     }
     if by_path.len() > NAMED {
         let _ = writeln!(out, "    {way} at {} more paths (--json lists all)", by_path.len() - NAMED);

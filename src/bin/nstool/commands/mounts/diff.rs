@@ -10,7 +10,7 @@ use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value as Json, json};
 
 use super::scene::{Scene, text};
-use crate::render::{self, Terminal, hidden};
+use crate::render::{self, Terminal, fit, hidden};
 
 /// Compare the mounts of two processes or namespaces
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         for difference in &differences {
             say(&mut out, &forest, difference, terminal);
         }
-        render::print(&out)?;
+        render::print(&fit::folded(&out, terminal.width, 4))?;
         render::report::note(&connected(&forest, &connections, a.index == b.index), terminal);
     }
     scene.say_hidden(terminal);
@@ -65,7 +65,7 @@ fn told(forest: &Forest<'_>, mount: MountRef) -> String {
     let root = if mount.root == b"/" { String::new() } else { format!("[{}]", printable(&mount.root)) };
     format!(
         "{}  {}  {}{root}  {}  {}",
-        printable(&mount.mount_point),
+        fit::whole(&printable(&mount.mount_point)),
         printable(&mount.fs_type),
         printable(&mount.source),
         mount.propagation(),
@@ -74,7 +74,7 @@ fn told(forest: &Forest<'_>, mount: MountRef) -> String {
 }
 
 fn path(forest: &Forest<'_>, mount: MountRef) -> String {
-    forest.mount(mount).map_or_else(String::new, |mount| printable(&mount.mount_point).into_owned())
+    forest.mount(mount).map_or_else(String::new, |mount| fit::whole(&printable(&mount.mount_point)))
 }
 
 fn say(out: &mut String, forest: &Forest<'_>, difference: &Difference, terminal: &Terminal) {

@@ -12,10 +12,10 @@ use nstool::propagation::{By, Forest, Groups, Layer, MountRef, Release};
 use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, describe_mount, text};
+use super::scene::{Scene, place_of_mount, text};
 use super::users::Users;
 use crate::render::quote::quote;
-use crate::render::{self, Terminal, hidden, report};
+use crate::render::{self, Terminal, fit, hidden, report};
 
 /// Tell why a filesystem is busy: its mounts in every namespace, and what uses it
 ///
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     if args.json {
         render::print_json(&holders.json(&scene, &forest, &unseen))?;
     } else {
-        render::print(&holders.words(&scene, &forest, &unseen))?;
+        render::print(&fit::folded(&holders.words(&scene, &forest, &unseen), terminal.width, 2))?;
     }
     hidden::say_of(&unseen, looked_at, terminal);
     report::whose_numbers(terminal);
@@ -202,7 +202,7 @@ impl Holders {
             }
             let note = self.note(forest, release.mount);
             let how = how(scene, forest, release);
-            let _ = writeln!(out, "      {}: {how}{note}", describe_mount(forest, release.mount));
+            let _ = writeln!(out, "      {}: {how}{note}", place_of_mount(forest, release.mount));
         }
         out
     }
@@ -223,15 +223,15 @@ fn how(scene: &Scene, forest: &Forest<'_>, release: &Release) -> String {
     let namespace = forest.node(mount).namespace;
     match release.by {
         By::Propagation(first) => {
-            let path = printable(&forest.mount_point(first)).into_owned();
+            let path = fit::whole(&printable(&forest.mount_point(first)));
             format!("goes with {path} in {}", scene.describe(forest.node(first).namespace))
         }
         By::RootOfNamespace => "the root of its namespace: ends with it".to_owned(),
         By::Refused(refusal) => format!("ends with its namespace, the kernel would refuse: {refusal}"),
         _ => {
-            let command = scene.unmount_command(namespace, &forest.mount_point(mount));
+            let command = fit::whole(&scene.unmount_command(namespace, &forest.mount_point(mount)));
             match forest.covered_by(mount).filter(|cover| !stands_on(forest, *cover, mount)) {
-                Some(cover) => format!("{command}, once {} is gone that covers it", describe_mount(forest, cover)),
+                Some(cover) => format!("{command}, once {} is gone that covers it", place_of_mount(forest, cover)),
                 None => command,
             }
         }
@@ -248,11 +248,14 @@ fn stands_on(forest: &Forest<'_>, mount: MountRef, other: MountRef) -> bool {
 fn by_kernel(by: &KernelUse) -> String {
     let device_of = |path: &std::path::Path| printable(path.as_os_str().as_bytes()).into_owned();
     match by {
-        KernelUse::Swap(path) => format!("    swap {}: swapoff {}\n", printable(path), quote(path)),
+        KernelUse::Swap(path) => {
+            format!("    swap {}: {}\n", printable(path), fit::whole(&format!("swapoff {}", quote(path))))
+        }
         KernelUse::Loop { device, file } => {
             let device = device_of(device);
+            let detach = fit::whole(&format!("losetup --detach {device}"));
             format!(
-                "    {device}, a loop device of {}: losetup --detach {device} (`nstool mounts holders {device}` tells \
+                "    {device}, a loop device of {}: {detach} (`nstool mounts holders {device}` tells \
                  who uses that)\n",
                 printable(file)
             )

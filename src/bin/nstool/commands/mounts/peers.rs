@@ -3,7 +3,6 @@
 use crate::entry::ExitCode;
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 
 use nstool::propagation::{Forest, GroupId, Groups, MountRef};
 use nstool::query::tree;
@@ -12,7 +11,7 @@ use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, target_and_path, text};
-use crate::render::{self, Terminal, hidden};
+use crate::render::{self, Terminal, fit, hidden};
 
 /// Show peer groups with all their members, as a tree of who sends to whom
 ///
@@ -116,7 +115,7 @@ fn draw(scene: &Scene, forest: &Forest<'_>, groups: &Groups, tops: &[GroupId], t
     }
     let place = |mount: MountRef| {
         let path = forest.mount_point(mount);
-        format!("{}  {}", printable(&path), scene.describe(forest.node(mount).namespace))
+        format!("{}  {}", fit::whole(&printable(&path)), scene.describe(forest.node(mount).namespace))
     };
     let mut out = String::new();
     for branch in tree::arrange(&parents) {
@@ -132,7 +131,7 @@ fn draw(scene: &Scene, forest: &Forest<'_>, groups: &Groups, tops: &[GroupId], t
             Line::Peer(mount) => format!("peer      {}", place(*mount)),
             Line::Slave(mount) => format!("receives  {}", place(*mount)),
         };
-        let _ = writeln!(out, "{}{line}", branch.lines);
+        fit::below(&mut out, &branch.lines, &line, terminal.width);
     }
     out
 }

@@ -12,12 +12,12 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, Result, printable};
 use serde_json::{Value as Json, json};
 
-use super::scene::{Scene, Subject, describe_mount, target_and_required_path, text};
+use super::scene::{Scene, Subject, describe_mount, place_of_mount, target_and_required_path, text};
 use super::users::users_of;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::quote::quote;
-use crate::render::{self, Terminal, hidden, report};
+use crate::render::{self, Terminal, fit, hidden, report};
 
 /// Predict where a mount made at PATH would appear, or what an unmount there takes along
 #[derive(Debug, clap::Args)]
@@ -84,10 +84,10 @@ static COLUMNS: [Column<Row>; 5] = [
     Of::right("NS", "inode of the mount namespace", |row| {
         i64::try_from(row.namespace).map_or(Cell::Hidden, Cell::Number)
     }),
-    Of::left("PROCESS", "a process that lives there", |row| Cell::text(&row.process)),
-    Of::left("PATH", "where it appears", |row| Cell::bytes(&row.path)),
+    Of::left("PROCESS", "a process that lives there", |row| Cell::text(&row.process)).wrap(12),
+    Of::left("PATH", "where it appears", |row| Cell::bytes(&row.path)).whole(),
     Of::left("PROPAGATION", "its type there", |row| Cell::text(&row.kind)),
-    Of::left("STATE", "visible, or hidden beneath what", |row| Cell::text(&row.state)),
+    Of::left("STATE", "visible, or hidden beneath what", |row| Cell::text(&row.state)).wrap(16),
 ];
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let groups = Groups::of(&forest);
     let subject = scene.subject(target.as_ref())?;
     let code = if args.umount {
-        unmount(args, &scene, &forest, &groups, &subject, &path)?
+        unmount(args, &scene, &forest, &groups, &subject, &path, terminal)?
     } else {
         attach(args, &scene, &forest, &groups, &subject, &path, terminal)?
     };
@@ -145,7 +145,7 @@ fn attach(
     let prediction =
         forest.attach(groups, &what, &place).map_err(|refusal| refused("mount", &located.path, refusal))?;
     if let Some(target) = &args.to {
-        return answer(args, scene, forest, groups, &place, &prediction, target);
+        return answer(args, scene, forest, groups, &place, (&prediction, target), terminal);
     }
     let rows: Vec<Row> = prediction.arrivals.iter().map(|arrival| row(scene, &prediction, arrival)).collect();
     if args.json {
@@ -217,8 +217,8 @@ fn answer(
     forest: &Forest<'_>,
     groups: &Groups,
     place: &Place,
-    prediction: &Prediction<'_>,
-    target: &Target,
+    (prediction, target): (&Prediction<'_>, &Target),
+    terminal: &Terminal,
 ) -> Result<ExitCode> {
     let there = scene.subject(Some(target))?;
     let reach = forest.reaches(groups, place, prediction, there.index);
@@ -234,9 +234,10 @@ fn answer(
             } else {
                 let mut out = String::new();
                 for row in rows {
-                    let _ = writeln!(out, "yes: at {} ({}, {})", printable(&row.path), row.kind, row.state);
+                    let path = fit::whole(&printable(&row.path));
+                    let _ = writeln!(out, "yes: at {path} ({}, {})", row.kind, row.state);
                 }
-                render::print(&out)?;
+                render::print(&fit::folded(&out, terminal.width, 4))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -245,7 +246,7 @@ fn answer(
             if args.json {
                 render::print_json(&json!({ "reaches": false, "broken": key(broken), "why": why, "mend": mend }))?;
             } else {
-                render::print(&format!("no: {why}\nmend: {mend}\n"))?;
+                render::print(&fit::folded(&format!("no: {why}\nmend: {mend}\n"), terminal.width, 4))?;
             }
             Ok(ExitCode::FAILURE)
         }
@@ -357,6 +358,7 @@ fn unmount(
     groups: &Groups,
     subject: &Subject,
     path: &OsString,
+    terminal: &Terminal,
 ) -> Result<ExitCode> {
     let (place, located) = scene.place(forest, subject, path)?;
     let shown = printable(&located.path).into_owned();
@@ -406,7 +408,7 @@ fn unmount(
     }
     let mut out = String::new();
     let at = |mount: MountRef| {
-        format!("{}  {}", describe_mount(forest, mount), scene.describe(forest.node(mount).namespace))
+        format!("{}  {}", place_of_mount(forest, mount), scene.describe(forest.node(mount).namespace))
     };
     for gone in &prediction.goes {
         let maybe = if gone.maybe_locked { "  (may be locked there, and then stay)" } else { "" };
@@ -415,7 +417,7 @@ fn unmount(
     for (mount, stay) in &prediction.stays {
         let why = match stay {
             Stay::Locked => "locked: it came with the mount it stands on".to_owned(),
-            Stay::Holds(holder) => format!("{} is mounted on it", describe_mount(forest, *holder)),
+            Stay::Holds(holder) => format!("{} is mounted on it", place_of_mount(forest, *holder)),
         };
         let _ = writeln!(out, "stays  {}: {why}", at(*mount));
     }
@@ -426,7 +428,7 @@ fn unmount(
         out.push_str("busy: umount would fail (EBUSY) as long as these use it:\n");
         out.push_str(&users.words(scene));
     }
-    render::print(&out)?;
+    render::print(&fit::folded(&out, terminal.width, 4))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,7 +16,7 @@ use nstool::{Error, ErrorKind, NamespaceId, NamespaceKind, NamespaceLink, Pid, R
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::render::{Terminal, advice, hidden, report};
+use crate::render::{Terminal, advice, fit, hidden, report};
 
 /// The mount tables of the machine, and what is known besides.
 pub(super) struct Scene {
@@ -208,13 +208,18 @@ fn is_namespace_file(word: &OsString) -> bool {
     rustix::fs::statfs(word).is_ok_and(|statfs| statfs.f_type as u64 == NSFS_MAGIC)
 }
 
-/// Returns a mount's place in words: its path, and what is mounted there.
-pub(super) fn describe_mount(forest: &Forest<'_>, mount: MountRef) -> String {
-    let path = printable(&forest.mount_point(mount)).into_owned();
+/// The same for lines that are fitted into the terminal: the path stays in one piece.
+pub(super) fn place_of_mount(forest: &Forest<'_>, mount: MountRef) -> String {
+    let path = fit::whole(&printable(&forest.mount_point(mount)));
     match forest.mount(mount) {
         Some(told) => format!("{path} ({})", printable(&told.fs_type)),
         None => path,
     }
+}
+
+/// Returns a mount's place in words: its path, and what is mounted there.
+pub(super) fn describe_mount(forest: &Forest<'_>, mount: MountRef) -> String {
+    fit::plain(&place_of_mount(forest, mount))
 }
 
 /// Returns bytes as a JSON string; what is no UTF-8 is replaced.

@@ -10,6 +10,7 @@ use nstool::{Pid, Result, printable};
 use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, text};
+use crate::render::fit;
 
 /// The processes that use some mounts.
 pub(super) struct Users {
@@ -61,8 +62,11 @@ impl Users {
         const NAMED: usize = 5;
         let mut out = String::new();
         for (pid, uses) in self.by_process() {
-            let named: Vec<String> =
-                uses.iter().take(NAMED).map(|each| format!("{} {}", each.by, printable(&each.path))).collect();
+            let named: Vec<String> = uses
+                .iter()
+                .take(NAMED)
+                .map(|each| format!("{} {}", each.by, fit::whole(&printable(&each.path))))
+                .collect();
             let more = uses.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             let _ = writeln!(out, "    {}: {}{more}", scene.describe_process(pid), named.join(", "));

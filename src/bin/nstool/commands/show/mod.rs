@@ -4,10 +4,11 @@ mod can;
 mod contents;
 mod namespace;
 mod process;
+mod zombie;
 
 use crate::entry::ExitCode;
 
-use nstool::model::{Level, Observed};
+use nstool::model::{Level, Observed, Zombie};
 use nstool::target::{Resolved, Target};
 use nstool::{NamespaceId, NamespaceKind, Result};
 use serde_json::Value as Json;
@@ -17,8 +18,8 @@ use crate::render::{self, Terminal, hidden};
 /// Show a process or a namespace in full.
 ///
 /// A process: its namespaces and who owns them, its ids in every pid namespace, its credentials and capabilities, what
-/// confines it. A namespace: what it belongs to, who is in it, what else keeps it, and what it contains. Nothing is
-/// changed.
+/// confines it. A zombie: how it ended, who must reap it, and what it still keeps. A namespace: what it belongs to, who is
+/// in it, what else keeps it, and what it contains. Nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nstool show 4711                      a process
@@ -44,13 +45,17 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
     let mut unseen = None;
     let page = match (&args.target, args.can.as_deref()) {
         (_, Some([process, namespace])) => can::page(process, namespace)?,
-        (Some(target), _) => match target.resolve()? {
-            Resolved::Process(process) => process::page(&process)?,
-            Resolved::Namespace(found) => {
+        (Some(target), _) => match target.resolve() {
+            Ok(Resolved::Process(process)) => process::page(&process)?,
+            Ok(Resolved::Namespace(found)) => {
                 let (page, snapshot) = namespace::page(&found)?;
                 unseen = Some(snapshot);
                 page
             }
+            Err(error) => match target.resolve_zombie() {
+                Some(zombie) => zombie::page(&Zombie::read(&zombie)?, zombie.pidfd_inode()),
+                None => return Err(error),
+            },
         },
         // Clap lets nothing else through.
         _ => return Ok(ExitCode::FAILURE),

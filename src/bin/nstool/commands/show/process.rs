@@ -38,6 +38,9 @@ fn identity(page: &mut Page, process: &PinnedProcess, facts: &ProcessFacts) {
     if facts.ending && facts.ns_pids.last() == Some(&1) {
         state =
             format!("{} (ending: it waits until its pid namespace's processes are reaped", facts.state as char).into();
+    } else if facts.state == b'Z' {
+        // All others that are in this state have ended, and a page of their own.
+        state = b"Z (its leader thread has ended, and other threads live on".to_vec();
     } else if let Some(cgroup) = frozen {
         state = [format!("{} (frozen by cgroup ", facts.state as char).as_bytes(), &cgroup.path].concat();
     }
@@ -45,6 +48,8 @@ fn identity(page: &mut Page, process: &PinnedProcess, facts: &ProcessFacts) {
     page.line("state", state, "state", (facts.state as char).to_string());
     page.entry("", Vec::new(), "frozen_by", json!(frozen.map(|cgroup| lossy(&cgroup.path))));
     page.line("threads", facts.threads.to_string(), "threads", facts.threads);
+    let living = facts.living_threads.iter().map(|tid| format!("thread {tid}").into_bytes());
+    page.entry("living threads", few(living.collect()), "living_threads", json!(facts.living_threads));
     let elsewhere = facts.threads_elsewhere.iter();
     let lines = elsewhere.map(|found| format!("thread {}: {} namespace {}", found.tid, found.kind, found.ino).into());
     let list: Vec<Json> = facts
@@ -86,7 +91,6 @@ fn state_words(state: u8) -> &'static str {
         b'D' => "waiting for a device, or frozen",
         b'T' => "stopped",
         b't' => "stopped by a tracer",
-        b'Z' => "zombie: ended, not reaped by its parent",
         b'X' | b'x' => "dead",
         b'I' => "idle kernel thread",
         _ => "unknown",
@@ -237,7 +241,7 @@ fn surroundings(page: &mut Page, facts: &ProcessFacts) {
         ("working directory", "cwd", &facts.cwd),
         ("executable", "executable", &facts.executable),
     ] {
-        page.line(label, seen(path, Clone::clone), key, seen_json(path, |path| lossy(path)));
+        page.path(label, &seen(path, Clone::clone), key, seen_json(path, |path| lossy(path)));
     }
     let offset = facts.clocks.known().is_some_and(|clocks| clocks != ClockOffsets::default());
     let lines = if offset || facts.clocks.known().is_none() { clock_lines(&facts.clocks) } else { Vec::new() };

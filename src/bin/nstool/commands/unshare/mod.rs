@@ -224,7 +224,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         report::note(warning, terminal);
     }
     if args.dry_run {
-        crate::render::print(&plan.to_string())?;
+        crate::render::print(&crate::render::fit::folded(&plan.to_string(), terminal.width, 3))?;
         return Ok(ExitCode::SUCCESS);
     }
     let program = Program::new(&request.command, &request::environment(args))?;

@@ -50,9 +50,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<ExitCode> {
         explain(args, snapshot, id, terminal)?;
         return Ok(ExitCode::SUCCESS);
     }
-    match args.target.resolve()? {
-        Resolved::Process(process) => process::run(args, &process, terminal)?,
-        Resolved::Namespace(namespace) => {
+    match args.target.resolve() {
+        Ok(Resolved::Process(process)) => process::run(args, &process, terminal)?,
+        Err(error) => match args.target.resolve_zombie() {
+            Some(zombie) => process::run(args, &zombie, terminal)?,
+            None => return Err(error),
+        },
+        Ok(Resolved::Namespace(namespace)) => {
             // Our own descriptor holds it meanwhile, so the inode in the snapshot means the same namespace.
             let snapshot = Snapshot::capture(&Scope::holders_of(namespace.id().ino, Some(namespace.kind())))?;
             explain(args, snapshot, namespace.id(), terminal)?;

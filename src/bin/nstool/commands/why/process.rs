@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Args, opened_by_us};
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
-use crate::render::{self, Terminal, hidden};
+use crate::render::{self, Terminal, hidden, report};
 
 /// A namespace of the process, and whether some of what may keep it stayed out of sight.
 struct Row {
@@ -29,7 +29,7 @@ static COLUMNS: [Column<Row>; 5] = [
         None => Cell::text(row.kept.link.file_name()),
         Some(tid) => Cell::owned(format!("{} of thread {tid}", row.kept.link.file_name())),
     }),
-    Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))),
+    Column::left("KEPT-BY", "whether this process alone keeps it", |row: &Row| Cell::text(verdict(row))).wrap(16),
     Column::right("OTHER-PROCS", "other processes in it that would stay", |row: &Row| {
         count(row.kept.other_members, row.processes_hidden)
     }),
@@ -61,13 +61,16 @@ fn count(seen: usize, hidden: bool) -> Cell<'static> {
 
 pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> Result<()> {
     process.verify_listed()?;
+    let is_zombie = process.is_zombie();
     let mut snapshot = Snapshot::capture(&Scope::holders())?;
     // Whether it is an init, and who must reap the zombies that would not end with it.
     let zombies = snapshot.processes().iter().filter(|process| process.is_zombie()).map(|process| process.pid);
     let asked: Vec<_> = zombies.chain([process.pid()]).collect();
     snapshot.describe(asked)?;
-    // It was alive when the scan had read it, so what was read is its own.
-    process.verify()?;
+    // It was there when the scan had read it, so what was read is its own.
+    if !(is_zombie && process.is_zombie()) {
+        process.verify()?;
+    }
     let ended = || process.cannot("read the namespaces", rustix::io::Errno::SRCH.into());
     let kept = why::kept_by(&snapshot, process.pid(), &opened_by_us).ok_or_else(ended)?;
     if kept.iter().all(|kept| kept.namespace.known().is_none()) {
@@ -82,15 +85,21 @@ pub(super) fn run(args: &Args, process: &PinnedProcess, terminal: &Terminal) -> 
     let processes_hidden =
         [Subject::Process, Subject::UnlistedProcesses].iter().any(|subject| snapshot.hidden().count(*subject) > 0);
     let row = |kept: Kept| Row { unsure: hidden || kept.suspected, processes_hidden, kept };
-    let rows: Vec<Row> = kept.into_iter().map(row).collect();
+    // What a zombie has let go of, it does not keep.
+    let kept = kept.into_iter().filter(|kept| !is_zombie || kept.namespace.known().is_some());
+    let rows: Vec<Row> = kept.map(row).collect();
     if args.json {
         let list: Vec<Json> = rows.iter().map(json_of).collect();
-        return render::print_json(
-            &json!({ "pid": process.pid(), "namespaces": list, "hidden": hidden::json(&snapshot) }),
-        );
+        return render::print_json(&json!({
+            "pid": process.pid(), "zombie": is_zombie, "namespaces": list, "hidden": hidden::json(&snapshot),
+        }));
     }
     let listing = Listing { columns: COLUMNS.iter().collect(), rows, tree: None };
     render::print(&listing.table(Layout::default(), terminal))?;
+    if is_zombie {
+        let pid = process.pid();
+        report::note(&format!("process {pid} is a zombie, which its parent must reap: `nstool show {pid}`"), terminal);
+    }
     hidden::say(&snapshot, terminal);
     Ok(())
 }

@@ -18,20 +18,21 @@ const FEW: usize = 20;
 struct Row {
     holder: Vec<u8>,
     command: Vec<u8>,
-    release: String,
+    release: Option<(&'static str, String, &'static str)>,
 }
 
 static COLUMNS: [Column<Row>; 3] = [
-    Column::left("KEPT-BY", "what keeps it alive", |row: &Row| Cell::bytes(&row.holder)),
+    Column::left("KEPT-BY", "what keeps it alive", |row: &Row| Cell::bytes(&row.holder)).wrap(28),
     Column::left("COMMAND", "command line of that process", |row: &Row| match &row.command[..] {
         b"" => Cell::Empty,
         command => Cell::bytes(command),
     })
     .cut(),
-    Column::left("RELEASE", "what releases it", |row: &Row| match &row.release[..] {
-        "" => Cell::Empty,
-        release => Cell::text(release),
-    }),
+    Column::left("RELEASE", "what releases it", |row: &Row| match &row.release {
+        None => Cell::Empty,
+        Some((before, command, after)) => Cell::Command { before, command: command.into(), after },
+    })
+    .whole(),
 ];
 
 /// Returns the processes that a page names; of `all`, or of the first few members of each namespace.
@@ -101,7 +102,10 @@ pub(super) fn table(explanation: &Explanation, snapshot: &Snapshot, all: bool, t
         let uses = rows.push(None, Row { holder: title.to_vec(), ..Row::default() });
         for user in &explanation.uses {
             let command = rows.command(user.pid);
-            rows.push(Some(uses), Row { holder: use_text(user), command, release: kill(rows.snapshot, user.pid) });
+            rows.push(
+                Some(uses),
+                Row { holder: use_text(user), command, release: Some(("", kill(rows.snapshot, user.pid), "")) },
+            );
         }
     }
     let listing = Listing {
@@ -141,7 +145,7 @@ impl Rows<'_> {
             holder: cause_text(&reason.cause, self.snapshot),
             command: reason.cause.pid().map(|pid| self.command(pid)).unwrap_or_default(),
             // Nothing ends the life of an initial namespace.
-            release: if self.initial { String::new() } else { release_text(reason, self.snapshot) },
+            release: if self.initial { None } else { release_text(reason, self.snapshot) },
         }
     }
 
@@ -273,18 +277,17 @@ fn release_command(release: &Release, snapshot: &Snapshot) -> Option<String> {
     }
 }
 
-fn release_text(reason: &Reason, snapshot: &Snapshot) -> String {
-    match (release_command(&reason.release, snapshot), &reason.release) {
-        (Some(command), Release::Reap(_)) => format!("{command} (its parent must reap it)"),
-        (Some(command), Release::Unmount { with_members: true, .. }) => {
-            format!("goes with the processes, or: {command}")
-        }
-        (Some(command), _) => command,
-        (None, Release::Reap(_)) => "its parent must reap it".to_owned(),
-        (None, Release::Below) => "release what is listed below".to_owned(),
-        (None, Release::Elsewhere) => "goes with what is listed elsewhere".to_owned(),
-        (None, _) => String::new(),
-    }
+/// Returns the command that releases it, with what is said before and after it.
+fn release_text(reason: &Reason, snapshot: &Snapshot) -> Option<(&'static str, String, &'static str)> {
+    Some(match (release_command(&reason.release, snapshot), &reason.release) {
+        (Some(command), Release::Reap(_)) => ("", command, "(its parent must reap it)"),
+        (Some(command), Release::Unmount { with_members: true, .. }) => ("goes with the processes, or:", command, ""),
+        (Some(command), _) => ("", command, ""),
+        (None, Release::Reap(_)) => ("its parent must reap it", String::new(), ""),
+        (None, Release::Below) => ("release what is listed below", String::new(), ""),
+        (None, Release::Elsewhere) => ("goes with what is listed elsewhere", String::new(), ""),
+        (None, _) => return None,
+    })
 }
 
 /// Returns the answer as JSON; a holder's own holders stand in its `kept_by`.
