@@ -15,7 +15,7 @@ use super::scene::Scene;
 use crate::error::{Error, ErrorKind};
 use crate::exec::{Ending, Program, Refusal, become_program};
 use crate::id::Pid;
-use crate::sys::process::{self, ENDING, SignalSet};
+use crate::sys::process::{self, SignalSet};
 
 /// Something that has happened, for whoever wants to tell it.
 #[derive(Debug)]
@@ -120,9 +120,7 @@ impl Shield {
     fn look(&self) -> Result<(), Stop> {
         while let Some(received) = process::next_signal(self.signals.as_fd()) {
             match received.signal {
-                signal if ENDING.contains(&signal) && !process::is_ignored(signal) => {
-                    return Err(ended_by(signal));
-                }
+                signal if process::asks_for_our_end(signal) => return Err(ended_by(signal)),
                 signal => process::let_through(signal),
             }
         }

@@ -17,7 +17,7 @@ use super::talk::{self, Speaker, Word};
 use crate::exec::Child;
 use crate::id::Pid;
 use crate::sys::pidfd;
-use crate::sys::process::{self, Closing, SignalSet};
+use crate::sys::process::{self, SignalSet};
 
 /// How long to wait where the kernel has nothing that tells.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -89,9 +89,7 @@ fn sweep(path: &Path, lifeline: &OwnedFd, speaker: Speaker) -> ! {
     let _ = rustix::thread::set_name(c"nstool-sweep");
     let mut kept = [lifeline.as_raw_fd(), speaker.as_fd().as_raw_fd()];
     kept.sort_unstable();
-    process::close_all_but(&kept, Closing::Now, None);
-    // Nor may it hold open a pipe that somebody waits to see closed.
-    process::close_standard();
+    process::keep_only(&kept);
     // Nor keep a filesystem busy, for it may live longer than we.
     let _ = rustix::process::chdir(c"/");
     match make(path) {

@@ -8,7 +8,7 @@ use rustix::process::{DumpableBehavior, WaitOptions};
 use super::talk::{Speaker, Word};
 use crate::exec::Ending;
 use crate::id::Pid;
-use crate::sys::process::{self, Closing, Received, SignalSet};
+use crate::sys::process::{self, Closing, SignalSet};
 
 /// What [`hide`] changed.
 pub(super) struct Hidden(Option<DumpableBehavior>);
@@ -44,17 +44,12 @@ pub(super) fn run(command: Pid, speaker: &Speaker, tell_reaped: bool, keep: Opti
         while let Some(received) = process::next_signal(signals.as_fd()) {
             if received.signal == libc::SIGCHLD {
                 reap(command, speaker, tell_reaped);
-            } else if !came_to_all(received) {
+            } else if !received.is_from_terminal() {
+                // What that sends has come to the command as well, which is in the same foreground group.
                 let _ = process::kill(command, received.signal);
             }
         }
     }
-}
-
-/// Tells whether the terminal sent it: then the command, in the same foreground group, has its own.
-fn came_to_all(received: Received) -> bool {
-    let typed = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGHUP, libc::SIGWINCH];
-    received.code == libc::SI_KERNEL && typed.contains(&received.signal)
 }
 
 /// Reaps all that have ended: several may have come with one SIGCHLD.

@@ -29,7 +29,7 @@ use crate::id::Pid;
 use crate::kind::{NamespaceKind, NamespaceLink};
 use crate::sys::mounts::OPEN_TREE;
 use crate::sys::nsfs::NSFS_MAGIC;
-use crate::sys::process::{self, Closing, SignalSet};
+use crate::sys::process::{self, SignalSet};
 
 /// What is to be kept where. Its descriptors are opened before anything is made, so that what is renamed meanwhile leads
 /// nowhere else.
@@ -118,9 +118,7 @@ fn keep(places: &mut [Place], lifeline: &OwnedFd, speaker: &Speaker) -> ! {
     let mut kept: Vec<RawFd> = vec![lifeline.as_raw_fd(), speaker.as_fd().as_raw_fd()];
     kept.extend(places.iter().flat_map(|place| [place.namespace.as_raw_fd(), place.directory.as_raw_fd()]));
     kept.sort_unstable();
-    process::close_all_but(&kept, Closing::Now, None);
-    // Nor may it hold open a pipe that somebody waits to see closed.
-    process::close_standard();
+    process::keep_only(&kept);
     let take_back = |places: &[Place]| places.iter().rev().for_each(Place::take_back);
     let result = places.iter_mut().try_for_each(|place| place.bind().map_err(|errno| (place.step, errno)));
     match result {

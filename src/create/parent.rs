@@ -12,6 +12,7 @@ use super::apply::{Event, Observer, Stop, ended_by, failed, refused};
 use super::attend::Attendant;
 use super::cgroup::Group;
 use super::child::ChildSide;
+use super::diagnose;
 use super::facts::carries_namespace;
 use super::first::First;
 use super::inside::{self, Prepared, State};
@@ -25,7 +26,7 @@ use crate::exec::{Child, Ending, Gatekeeper, Guardian, Program, Refusal, Supervi
 use crate::kind::{KindSet, NamespaceKind};
 use crate::proc::{self, Proc};
 use crate::sys::create::{Cloned, clone, duplicate};
-use crate::sys::process::{self, ENDING, SignalSet};
+use crate::sys::process::{self, SignalSet};
 
 /// Follows a plan with a child.
 pub(super) fn run(
@@ -60,8 +61,7 @@ pub(super) fn run(
     // While the child works, and before its program can run.
     let guardian = match (parent.gatekeeper.take(), request.parent_death_signal) {
         (Some(gatekeeper), Some(signal)) => {
-            let guardian = Guardian::start_with(&parent.child, signal)
-                .map_err(|error| Error::system("cannot start a guardian of the child", error))?;
+            let guardian = Guardian::start_with(&parent.child, signal).map_err(diagnose::no_guardian)?;
             gatekeeper.open();
             guardian
         }
@@ -150,7 +150,7 @@ fn make(
                 gatekeeper,
                 go: Some(tell_go),
                 signals,
-                child_signalled: false,
+                held: Vec::new(),
             };
             let ChildSide { steps, program, .. } = side;
             Ok(Made { parent, steps, program, supervisor })
@@ -174,8 +174,8 @@ struct Parent {
     /// Closes with us, or when we want an end.
     go: Option<OwnedFd>,
     signals: OwnedFd,
-    /// Whether a SIGCHLD was taken that whoever waits for the command wants to see.
-    child_signalled: bool,
+    /// Signals that were taken, and that whoever waits for the command wants to see.
+    held: Vec<i32>,
 }
 
 impl Drop for Parent {
@@ -204,7 +204,7 @@ impl Parent {
                 return;
             }
             while let Some(received) = process::next_signal(self.signals.as_fd()) {
-                if ENDING.contains(&received.signal) {
+                if process::asks_for_our_end(received.signal) {
                     return;
                 }
             }
@@ -336,14 +336,18 @@ impl Parent {
                 return Ok(());
             }
             while let Some(received) = process::next_signal(self.signals.as_fd()) {
-                if received.signal == libc::SIGCHLD {
-                    self.child_signalled = true;
-                }
-                if ENDING.contains(&received.signal) {
+                if process::asks_for_our_end(received.signal) {
                     return Err(ended_by(received.signal));
                 }
+                // What a terminal sends has come to the child as well.
+                if !received.is_from_terminal() && !self.held.contains(&received.signal) {
+                    self.held.push(received.signal);
+                }
             }
-            if self.child_signalled && self.child.has_ended() && !is_readable(fd.unwrap_or(self.listener.as_fd())) {
+            if self.held.contains(&libc::SIGCHLD)
+                && self.child.has_ended()
+                && !is_readable(fd.unwrap_or(self.listener.as_fd()))
+            {
                 return Err(self.lost());
             }
         }
@@ -372,8 +376,8 @@ impl Parent {
         if let Some(keeper) = self.keeper.take() {
             keeper.confirm();
         }
-        if self.child_signalled {
-            let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), libc::SIGCHLD);
+        for signal in self.held.drain(..) {
+            let _ = process::kill(rustix::process::getpid().as_raw_nonzero().get(), signal);
         }
         let first = first.then(|| First::new(self.child.pid()));
         let mut attendant = Attendant::new(&self.listener, first, observer);

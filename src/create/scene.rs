@@ -108,8 +108,10 @@ impl Scene {
     #[must_use]
     pub(super) fn with_group(self, group: Option<&Path>) -> Self {
         let limit = |group: &Path| {
-            let limit = std::fs::read_to_string(group.join("pids.max")).ok()?;
-            Some(format!("pids.max of {} is {}", printable(group.as_os_str().as_encoded_bytes()), limit.trim()))
+            let text = std::fs::read_to_string(group.join("pids.max")).ok()?;
+            // `max` is none: another limit was reached.
+            let limit: u64 = text.trim().parse().ok()?;
+            Some(format!("pids.max of {} is {limit}", printable(group.as_os_str().as_encoded_bytes())))
         };
         Self { joined_limit: group.and_then(limit), ..self }
     }

@@ -381,8 +381,7 @@ mod tests {
             let process = Child::fork().unwrap().unwrap_or_else(|| {
                 rustix::stdio::dup2_stderr(&pipe).unwrap();
                 let process = supervised(program);
-                process::close_standard();
-                process::close_all_but(&[], process::Closing::Now, None);
+                process::keep_only(&[]);
                 process::exit_now(i32::from(ended(&process) != Ending::Signaled(libc::SIGKILL)))
             });
             drop(pipe);

@@ -17,13 +17,13 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::pidfd;
-use super::process::{self, Closing, Fork, SignalSet};
+use super::process::{self, Fork, SignalSet};
 use crate::id::Pid;
 
 /// Whose memory a guard has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Ours, if the kernel has close_range(2).
+    /// Ours, if close_range(2) can be called.
     Shared,
     /// A copy: whoever shares memory with another process cannot join a time namespace (EUSERS, see setns(2)).
     Copied,
@@ -88,13 +88,14 @@ extern "C" fn begin(task: *mut c_void) -> libc::c_int {
 impl Stack {
     fn new() -> io::Result<Self> {
         let size = GAP + STACK_SIZE;
-        // SAFETY: a new mapping, wherever the kernel likes; an overflow meets its first pages, which cannot be written.
-        let start = unsafe {
-            let start = rustix::mm::mmap_anonymous(std::ptr::null_mut(), size, ProtFlags::empty(), MapFlags::PRIVATE)?;
-            rustix::mm::mprotect(start.byte_add(GAP), STACK_SIZE, MprotectFlags::READ | MprotectFlags::WRITE)?;
-            start
-        };
-        NonNull::new(start).map(Self).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+        // SAFETY: a new mapping, wherever the kernel likes.
+        let start =
+            unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), size, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let stack = NonNull::new(start).map(Self).ok_or(io::ErrorKind::OutOfMemory)?;
+        let flags = MprotectFlags::READ | MprotectFlags::WRITE;
+        // SAFETY: the pages are ours, and nobody's yet; an overflow meets those below, which cannot be written.
+        unsafe { rustix::mm::mprotect(start.byte_add(GAP), STACK_SIZE, flags) }?;
+        Ok(stack)
     }
 }
 
@@ -111,9 +112,7 @@ fn guard(lifeline: RawFd, signal: i32) -> ! {
     let _ = rustix::process::setsid();
     SignalSet::all().block_exactly();
     let _ = rustix::thread::set_name(c"nstool-guard");
-    process::close_all_but(&[lifeline], Closing::Now, None);
-    // Nor may it hold open a pipe that somebody waits to see closed.
-    process::close_standard();
+    process::keep_only(&[lifeline]);
     // SAFETY: it is ours, and stays open until our end.
     let lifeline = unsafe { BorrowedFd::borrow_raw(lifeline) };
     // An end without a word: there was nobody to guard.

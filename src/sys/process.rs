@@ -74,23 +74,33 @@ pub(crate) enum Closing {
 /// Closes every descriptor above 2 but those in `keep`, which is in ascending order. Where close_range(2) is lacking,
 /// `proc` (a descriptor of `/proc`) tells which are open; without it, the numbers up to the limit are tried.
 pub(crate) fn close_all_but(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
-    let mut first: libc::c_uint = 3;
-    for &kept in keep.iter().filter(|fd| **fd > 2) {
+    close_from(3, keep, closing, proc);
+}
+
+/// Closes every descriptor but those in `keep`, which is in ascending order: for a helper process, which must hold nobody's
+/// pipe open. Fails nowhere, and leaves errno alone, if [`has_close_range`].
+pub(crate) fn keep_only(keep: &[RawFd]) {
+    close_from(0, keep, Closing::Now, None);
+}
+
+fn close_from(lowest: RawFd, keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
+    let mut first = lowest as libc::c_uint;
+    for &kept in keep.iter().filter(|fd| **fd >= lowest) {
         let kept = kept as libc::c_uint;
         if kept > first && !close_range(first, kept - 1, closing) {
-            return close_one_by_one(keep, closing, proc);
+            return close_one_by_one(lowest, keep, closing, proc);
         }
         first = first.max(kept + 1);
     }
     if !close_range(first, libc::c_uint::MAX, closing) {
-        close_one_by_one(keep, closing, proc);
+        close_one_by_one(lowest, keep, closing, proc);
     }
 }
 
-/// Tells whether the kernel has close_range(2).
+/// Tells whether close_range(2) can be called. That the kernel has it does not say so: a filter may refuse it (EPERM).
 pub(crate) fn has_close_range() -> bool {
     // Nothing is open where this looks.
-    CLOSE_RANGE.present().unwrap_or_else(|| close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::Now))
+    close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::Now)
 }
 
 /// `CLOSE_RANGE_CLOEXEC`, since Linux 5.11.
@@ -111,10 +121,10 @@ pub(crate) fn try_close_range() {
     close_range(libc::c_uint::MAX, libc::c_uint::MAX, Closing::OnExec);
 }
 
-fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
+fn close_one_by_one(lowest: RawFd, keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_>>) {
     use rustix::fs::{Mode, OFlags, RawDir};
     let close = |fd: RawFd| {
-        if fd <= 2 || keep.contains(&fd) {
+        if fd < lowest || keep.contains(&fd) {
             return;
         }
         match closing {
@@ -137,15 +147,7 @@ fn close_one_by_one(keep: &[RawFd], closing: Closing, proc: Option<BorrowedFd<'_
         return;
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
-    (3..limit.min(1 << 20) as RawFd).for_each(close);
-}
-
-/// Closes descriptors 0 to 2: for a helper process that must hold nobody's pipe open.
-pub(crate) fn close_standard() {
-    for fd in 0..3 {
-        // SAFETY: the helper uses none of them. rustix's passes over errors and leaves errno alone, which may be shared.
-        unsafe { rustix::io::close(fd) };
-    }
+    (lowest..limit.min(1 << 20) as RawFd).for_each(close);
 }
 
 /// Tells whether we have supplementary groups.
@@ -200,8 +202,10 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     found.sa_sigaction == libc::SIG_IGN
 }
 
-/// The signals by which people and machines ask for an end.
-pub(crate) const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+/// Tells whether somebody asks for our end by this signal, and we were not started to ignore it (nohup(1)).
+pub(crate) fn asks_for_our_end(signal: i32) -> bool {
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal) && !is_ignored(signal)
+}
 
 /// A set of signals, as the kernel keeps it for a process.
 #[derive(Clone, Copy)]
@@ -409,8 +413,8 @@ mod tests {
         let proc = std::fs::File::open("/proc").unwrap();
         let ways: [fn(&[RawFd], BorrowedFd<'_>); 3] = [
             |keep, proc| close_all_but(keep, Closing::Now, Some(proc)),
-            |keep, proc| close_one_by_one(keep, Closing::Now, Some(proc)),
-            |keep, _| close_one_by_one(keep, Closing::Now, None),
+            |keep, proc| close_one_by_one(3, keep, Closing::Now, Some(proc)),
+            |keep, _| close_one_by_one(3, keep, Closing::Now, None),
         ];
         for way in ways {
             let status = in_child(|| {
@@ -420,6 +424,45 @@ mod tests {
             });
             assert_eq!(status, 0b0101);
         }
+    }
+
+    #[test]
+    fn a_helper_keeps_nothing_else_also_if_a_standard_stream_was_closed_before() {
+        let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
+        let kept = file.as_raw_fd();
+        let ways: [fn(&[RawFd]); 2] = [keep_only, |keep| close_one_by_one(0, keep, Closing::Now, None)];
+        for way in ways {
+            // Of the kept ones, one is a standard stream.
+            let status = in_child(|| {
+                // SAFETY: nothing uses it here.
+                unsafe { libc::close(0) };
+                way(&[2, kept]);
+                i32::from((0..1024).any(|fd| is_open(fd) != (fd == 2 || fd == kept)))
+            });
+            assert_eq!(status, 0);
+        }
+    }
+
+    #[test]
+    fn close_range_is_of_no_use_where_a_filter_refuses_it() {
+        use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+        let rules = [(libc::SYS_close_range, Vec::new())].into_iter().collect();
+        let refused = SeccompAction::Errno(libc::EPERM as u32);
+        let machine = std::env::consts::ARCH.try_into().unwrap();
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, machine).unwrap();
+        let filter = BpfProgram::try_from(filter).unwrap();
+        let status = in_child(|| {
+            if !has_close_range() {
+                return 0;
+            }
+            if apply_filter(&filter).is_err() {
+                return 1;
+            }
+            // Asked again, it is not taken for usable because it is there.
+            try_close_range();
+            i32::from(has_close_range()) << 1
+        });
+        assert_eq!(status, 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What we were started with. The first thing done is to open /dev/null in the place of closed standard streams, after
-//! which nobody can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
+//! What we were started with. The first thing done is to fill the places of closed standard streams, after which nobody
+//! can tell; so this looks earlier. In the program alone (feature `cli`): a library runs nothing before
 //! the main() of others, so there all counts as open, and no signal as ignored.
 
 use std::os::fd::{BorrowedFd, RawFd};
@@ -38,22 +38,28 @@ pub(crate) fn sigpipe_was_ignored() -> bool {
 }
 
 /// Does what the standard library does at the beginning of a program and ours needs, for one that begins without it: fills
-/// the places of closed standard streams with /dev/null, so that no other file gets there, and ignores SIGPIPE, so that
-/// writing to a closed pipe is an error and not the end.
+/// the places of closed standard streams, so that no other file gets there, and ignores SIGPIPE, so that writing to a
+/// closed pipe is an error and not the end.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub fn begin() {
     use std::os::fd::IntoRawFd;
-
-    use rustix::fs::{Mode, OFlags};
     for fd in standard_were_closed() {
         // It gets the lowest number that is free.
-        let filler = rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty());
-        if filler.map(IntoRawFd::into_raw_fd) != Ok(fd) {
+        if filler().map(IntoRawFd::into_raw_fd) != Ok(fd) {
             std::process::abort();
         }
     }
     super::process::ignore(libc::SIGPIPE);
+}
+
+/// Opens /dev/null. In a root that has none, where the standard library would give up: a pipe that nobody writes to, as
+/// empty, and as closed to writing; what we execute finds the place closed, as it was.
+#[cfg(feature = "cli")]
+fn filler() -> rustix::io::Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty())
+        .or_else(|_| Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?.0))
 }
 
 #[cfg(feature = "cli")]

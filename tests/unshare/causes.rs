@@ -204,6 +204,15 @@ fn a_process_that_cannot_be_made_is_told_with_its_cause() {
 }
 
 #[test]
+fn a_proc_that_is_mounted_read_only_is_named() {
+    need!("unshare");
+    let script = "mount -o remount,bind,ro /proc && exec \"$0\" unshare -Ur echo ran";
+    let nstool = env!("CARGO_BIN_EXE_nstool");
+    let output = Command::new("unshare").args(["-Urm", "sh", "-c", script, nstool]).output().unwrap();
+    assert_told(&output, &["error: cannot write", "cause: our /proc is mounted read-only (", "bwrap --proc /proc"]);
+}
+
+#[test]
 fn what_an_ordinary_user_may_not_is_told_with_a_way() {
     need_root!();
     need!("setpriv");
@@ -218,6 +227,7 @@ fn what_an_ordinary_user_may_not_is_told_with_a_way() {
         (&["-rm", "--bind", "/tmp:/dev/null"], &["a file is where a directory is wanted"]),
         (&["-rm", "--tmpfs", "/tmp:no-such=1"], &["tmpfs does not take an option"]),
         (&["-rm", "--dir", "/no-such-directory"], &["we may not make it"]),
+        (&["-rm", "--bind", "/root/x:/tmp"], &["possible causes: we may not look into a directory above /root/x"]),
         (&["-rT", "--boottime", "-99999999999"], &["before boot", "/proc/uptime"]),
         (&["-rT", "--monotonic", "9999999999999"], &["beyond 146 years"]),
         (&["-rm", "-l", ":x:"], &["binfmt_misc did not take the line", ":NAME:TYPE:"]),

@@ -192,5 +192,21 @@ fn a_group_that_takes_no_more_processes_is_told_of() {
     let script = "echo $$ > \"$1/cgroup.procs\" && exec \"$0\" unshare -p --init echo ran";
     let output = super::script(script, &[&group.0]);
     assert_told(&output, &["cause: a limit of processes is reached (", "pids.max of the control group"]);
+    // With room for the child, but not for what guards it, and with room for that, but not for what keeps a namespace.
+    let script = "echo \"$2\" > \"$1/pids.max\" && echo $$ > \"$1/cgroup.procs\" && shift 2 &&
+                  exec \"$0\" unshare \"$@\" echo ran";
+    let scratch = Scratch::new();
+    let file = scratch.text("never-kept");
+    let keep = format!("--net={file}");
+    for (room, words, failed) in [("2", "-p", "start a guardian of the child"), ("3", &keep, "bind the net namespace")]
+    {
+        let output = super::script(script, &[&group.0, room, words]);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(125), &b""[..]));
+        assert_told(
+            &output,
+            &["error: cannot ", failed, "cause: a limit of processes is reached (", "hint:  `ulimit -u`"],
+        );
+    }
+    assert!(!Path::new(&file).exists());
     mark.assert_nobody_carries();
 }

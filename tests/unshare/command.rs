@@ -38,6 +38,22 @@ fn only_the_standard_descriptors_are_inherited() {
     }
 }
 
+#[cfg(target_env = "gnu")]
+#[test]
+fn closed_standard_streams_do_no_harm_where_there_is_no_dev_null() {
+    need!("unshare");
+    let script = "mount -t tmpfs tmpfs /dev || exit; exec \"$0\" unshare -u -- \
+                  sh -c 'for fd in 0 1 2; do test -e /proc/self/fd/$fd; echo $?; done' <&- 2>&-";
+    let output =
+        Command::new("unshare").args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_nstool")]).output().unwrap();
+    assert_eq!(stdout_of(output), "1\n0\n1\n");
+    let script = "mount -t tmpfs tmpfs /dev || exit; \"$0\" ls -t uts >&- <&-; echo $?";
+    let output =
+        Command::new("unshare").args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_nstool")]).output().unwrap();
+    assert!(stderr(&output).contains("cannot write to stdout"), "{}", stderr(&output));
+    assert_eq!(stdout_of(output), "1\n");
+}
+
 #[test]
 fn signals_are_passed_on() {
     for options in [&["-rf", "--forward-signals"][..], &["-rp", "--init"]] {

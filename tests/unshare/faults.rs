@@ -259,6 +259,29 @@ fn a_signal_while_we_wait_for_maps_ends_us_and_the_child() {
 }
 
 #[test]
+fn what_does_not_ask_for_our_end_while_we_wait_for_maps_is_passed_on_later() {
+    need_root!();
+    use rustix::process::{Pid, Signal, kill_process};
+    let scratch = Scratch::new();
+    let block = scratch.text("block");
+    stdout_of(Command::new("mkfifo").arg(&block).output().unwrap());
+    // As nohup(1) and shells in the background start programs.
+    let text = "trap '' INT; exec 8<>\"$1\"; exec \"$0\" unshare -Uv --userns-block-fd 8 -- sleep 20";
+    let mut command = Command::new("sh");
+    command.args(["-c", text, env!("CARGO_BIN_EXE_nstool"), &block]).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut nstool = command.spawn().unwrap();
+    let mut told = BufReader::new(nstool.stderr.take().unwrap());
+    told.read_line(&mut String::new()).unwrap();
+    for signal in [Signal::INT, Signal::USR1] {
+        kill_process(Pid::from_child(&nstool), signal).unwrap();
+    }
+    fs::write(&block, "go").unwrap();
+    assert_eq!(nstool.wait().unwrap().signal(), Some(libc::SIGUSR1));
+    let rest = std::io::read_to_string(told).unwrap();
+    assert!(rest.contains("done: wait for"), "{rest}");
+}
+
+#[test]
 fn whoever_wants_to_be_told_and_is_gone_is_an_error() {
     need_root!();
     let scratch = Scratch::new();

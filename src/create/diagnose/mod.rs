@@ -14,6 +14,18 @@ use crate::printable;
 /// A cause and a hint.
 type Finding = (String, String);
 
+/// Says that a process that is to guard the child could not be started.
+pub(super) fn no_guardian(error: io::Error) -> Error {
+    let message = "cannot start a guardian of the child";
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => {
+            let (cause, hint) = process_limit(None);
+            Error::new(ErrorKind::System, message).because(format!("{cause} ({error})")).with_hint(hint)
+        }
+        _ => Error::system(message, error),
+    }
+}
+
 /// Words the failure of a step.
 pub(super) fn failure(action: &Action, errno: i32, scene: &Scene) -> Error {
     let message = format!("cannot {action}");
@@ -39,6 +51,12 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
     if in_proc && errno == libc::ENOENT && scene.proc_trouble.is_some() {
         return scene.proc_trouble.clone();
     }
+    if in_proc && errno == libc::EROFS {
+        return say(
+            "our /proc is mounted read-only",
+            "have what confines us mount a writable one (`bwrap --proc /proc`)",
+        );
+    }
     match action {
         Action::Create { kinds, .. } => creating(*kinds, errno, scene),
         Action::CreateLater(kind) => creating(KindSet::EMPTY.with(*kind), errno, scene),
@@ -54,9 +72,11 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "run as root, or in a delegated subtree (systemd-run --user -p Delegate=yes)",
             ),
             libc::EEXIST => say("it appeared meanwhile", "run it again"),
+            // Of mkdir(2), or of the fork of the process that does it.
             libc::EAGAIN => say(
-                "a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth)",
-                "remove what is not needed",
+                "possible causes: a limit of the groups above is reached (cgroup.max.descendants, cgroup.max.depth); or one \
+                 of processes (`ulimit -u`, pids.max)",
+                "remove groups that are not needed, or end processes",
             ),
             libc::EINTR => say("the process that does so was killed", ""),
             _ => None,
@@ -149,6 +169,8 @@ fn finding(action: &Action, errno: i32, scene: &Scene) -> Option<Finding> {
                 "name another file".to_owned(),
             )),
             libc::EINTR => say("the process that does so was killed", ""),
+            // Another process does it.
+            libc::EAGAIN => too_many_processes(scene),
             libc::EINVAL => say(
                 "a mount namespace cannot be bound where it would come to hold itself: below a shared mount",
                 "name a file on a private mount",
@@ -309,11 +331,20 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "`findmnt -o TARGET,PROPAGATION` shows it",
         ),
         (_, libc::EROFS) => own("the place is missing and its filesystem read-only", "make the place beforehand"),
-        (_, libc::EACCES) => {
-            own("the place is missing and we may not make it", "make it beforehand, or own its directory")
-        }
+        (Operation::Bind { source, .. }, libc::EACCES) => Some((
+            format!(
+                "possible causes: we may not look into a directory above {} or above the place; or the place is missing and \
+                 we may not make it",
+                printable(source.to_bytes())
+            ),
+            "make the place beforehand, or own its directory; `namei -l PATH` shows who may look into what".to_owned(),
+        )),
+        (_, libc::EACCES) => own(
+            "possible causes: the place is missing and we may not make it; or we may not look into a directory above it",
+            "make it beforehand, or own its directory",
+        ),
         (_, libc::EMFILE) => own(
-            "each directory in which a place is made stays open until the command runs",
+            "each source, and each directory in which a place is made, takes a descriptor until the command runs",
             "raise the limit: `ulimit -n`",
         ),
         (_, libc::EOVERFLOW) => own(
@@ -336,17 +367,23 @@ fn operating(operation: &Operation, errno: i32, scene: &Scene) -> Option<Finding
             "bind a directory on a directory, and anything else on a file",
         ),
         (_, libc::ENOTDIR) => own("a file is where a directory is wanted, or the other way round", "remove it"),
-        (_, libc::EPERM) if !scene.admin => own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)"),
+        (_, libc::EPERM) if !scene.admin && !scene.new_user => {
+            own("mounting needs CAP_SYS_ADMIN", "add --map-root-user (-r)")
+        }
         _ => None,
     }
 }
 
 fn too_many_processes(scene: &Scene) -> Option<Finding> {
-    let limit = scene.joined_limit.as_ref().map(|limit| format!(" ({limit})")).unwrap_or_default();
-    Some((
+    Some(process_limit(scene.joined_limit.as_deref()))
+}
+
+fn process_limit(joined: Option<&str>) -> Finding {
+    let limit = joined.map(|limit| format!(" ({limit})")).unwrap_or_default();
+    (
         format!("a limit of processes is reached{limit}"),
         "`ulimit -u` and pids.max of the control group, or of one above it, set it".to_owned(),
-    ))
+    )
 }
 
 fn apparmor() -> Option<Finding> {
@@ -358,92 +395,4 @@ fn apparmor() -> Option<Finding> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kind::NamespaceKind::{Net, Pid, User};
-    use std::error::Error as _;
-
-    fn create(kinds: &[NamespaceKind]) -> Action {
-        Action::Create { kinds: kinds.iter().copied().collect(), child: true }
-    }
-
-    fn cause(action: &Action, errno: i32, scene: &Scene) -> String {
-        failure(action, errno, scene).source().unwrap().to_string()
-    }
-
-    #[test]
-    fn each_refusal_to_create_has_its_own_cause() {
-        let scene = Scene::default;
-        for (kinds, errno, scene, expected) in [
-            (&[User][..], libc::EPERM, Scene { chrooted: Some(true), ..scene() }, "chroot"),
-            (&[User], libc::EPERM, Scene { unmapped: true, ..scene() }, "not mapped"),
-            (&[User], libc::EPERM, Scene { userns_clone_off: true, ..scene() }, "root alone"),
-            (&[User], libc::EPERM, Scene { apparmor_restricts: true, ..scene() }, "AppArmor"),
-            (&[User], libc::EPERM, Scene { seccomp: true, ..scene() }, "seccomp"),
-            (&[Net], libc::EPERM, scene(), "needs CAP_SYS_ADMIN"),
-            (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 0)], ..scene() }, "max_net_namespaces is 0"),
-            (&[User], libc::EUSERS, Scene { limits: vec![(User, 5)], ..scene() }, "user 5"),
-            (&[User], libc::ENOSPC, scene(), "32 deep"),
-            (&[Pid], libc::ENOSPC, Scene { deepest_pid: true, ..scene() }, "our pid namespace is nested"),
-            (&[Net], libc::ENOSPC, Scene { limits: vec![(Net, 1)], ..scene() }, "a limit is reached, here (net 1)"),
-            (&[User], libc::EPERM, scene(), "possible causes: a chroot"),
-            (&[User], libc::EPERM, Scene { chrooted: Some(false), ..scene() }, "possible cause: a security module"),
-            (&[Net], libc::EINVAL, Scene { lacking: vec![Net], ..scene() }, "no namespaces of this kind: net"),
-            (&[Pid], libc::ENOMEM, scene(), "init of our pid namespace"),
-        ] {
-            let told = cause(&create(kinds), errno, &scene);
-            assert!(told.contains(expected), "{told}");
-        }
-    }
-
-    #[test]
-    fn root_hears_what_it_lacks_and_what_gives_it() {
-        let scene = || Scene {
-            root_lacks: Some(CapabilitySet::SYS_ADMIN | CapabilitySet::SETGID),
-            user_namespace: Some(4_026_531_837),
-            ..Scene::default()
-        };
-        let told = |action: &Action, scene: &Scene| {
-            let error = failure(action, libc::EPERM, scene);
-            format!("{}\n{}", error.source().unwrap(), error.hint().unwrap())
-        };
-        let net = create(&[Net]);
-        let lacks = "this root lacks CAP_SYS_ADMIN in its user namespace (the initial one)";
-        let outside = "start whatever confines this root";
-        for (scene, expected) in [
-            (scene(), &[lacks, "--map-root-user (-r)", outside][..]),
-            (Scene { user_namespace: Some(7), ..scene() }, &["in its user namespace (7)"]),
-            (Scene { seccomp: true, ..scene() }, &[lacks, "if the seccomp filter", outside]),
-            (Scene { no_user_namespaces: true, ..scene() }, &[lacks, "\nstart whatever confines this root"]),
-            (Scene { root_lacks: Some(CapabilitySet::KILL), ..scene() }, &["it needs CAP_SYS_ADMIN", "run as root"]),
-        ] {
-            let told = told(&net, &scene);
-            assert!(expected.iter().all(|part| told.contains(part)), "{told}");
-        }
-        let ids = Action::SetGroup { gid: 5, drop_groups: true };
-        assert!(told(&ids, &scene()).starts_with("this root lacks CAP_SETGID in"), "{}", told(&ids, &scene()));
-        // In a new user namespace it has them all, and the reason is another one.
-        assert!(told(&ids, &Scene { new_user: true, ..scene() }).starts_with(CHANGING_IDS));
-    }
-
-    #[test]
-    fn nothing_is_claimed_that_is_not_known() {
-        let error = failure(&create(&[Net]), libc::EPERM, &Scene { admin: true, ..Scene::default() });
-        assert_eq!(error.source().unwrap().to_string(), io::Error::from_raw_os_error(libc::EPERM).to_string());
-        assert_eq!(error.hint(), None);
-    }
-
-    #[test]
-    fn mounting_tells_what_is_in_the_way() {
-        let target = || super::super::TargetPath::new(b"/proc").unwrap();
-        let proc = Action::Operate(Operation::Proc { target: target() });
-        let masked = Scene { proc_masked: true, ..Scene::default() };
-        assert!(cause(&proc, libc::EPERM, &masked).contains("covered"));
-        assert!(cause(&proc, libc::EPERM, &Scene::default()).contains("pid namespace"));
-        assert!(cause(&proc, libc::EROFS, &masked).contains("read-only"));
-        let pivot = Action::ChangeRoot { pivot: true };
-        let initramfs = Scene { initial_root: true, ..Scene::default() };
-        assert!(cause(&pivot, libc::EINVAL, &initramfs).contains("initramfs"));
-        assert!(cause(&pivot, libc::EINVAL, &Scene::default()).contains("shared"));
-    }
-}
+mod tests;
