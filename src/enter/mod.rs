@@ -92,6 +92,16 @@ pub enum Outcome {
     },
 }
 
+fn unsupervised(error: std::io::Error) -> Error {
+    let limited = error.raw_os_error() == Some(libc::EAGAIN);
+    let error = Error::system("cannot supervise the command", error);
+    if limited {
+        error.with_hint("a limit of processes is reached: `ulimit -u`, or pids.max of our control group")
+    } else {
+        error
+    }
+}
+
 /// A failure with what it came from, for those who have words of their own.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -207,7 +217,7 @@ impl Enter {
             Some((outer, inner)) => work.run_on(outer, inner),
             None => work.run(),
         };
-        match applied.map_err(|error| Error::system("cannot supervise the command", error))? {
+        match applied.map_err(unsupervised)? {
             Applied::Ended(ending @ Ending::Signaled(libc::SIGKILL)) => {
                 let killed = self.pinned.memory.as_ref().and_then(Memory::has_killed);
                 Ok(killed.map_or(Outcome::Ended(ending), |killed| Outcome::OutOfMemory(ending, killed)))

@@ -442,3 +442,25 @@ fn a_directory_that_is_not_inside_is_told() {
     refused(&[&pid, "-w=/no/such", "--", "true"], 125, &["cannot open directory /no/such"]);
     refused(&[&pid, "--keep-fd", "77", "--", "true"], 125, &["cannot keep descriptor 77: it is not open"]);
 }
+
+#[test]
+fn a_limit_of_processes_is_told_with_what_helps() {
+    need_root!();
+    let pids = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(std::path::Path::new);
+    let Some(pids) = pids.into_iter().find(|root| root.join("cgroup.procs").exists()) else {
+        return crate::common::skip("needs control groups that limit processes");
+    };
+    let other = sleeper(&["-u"]);
+    let group = Group::around(&other.pid().to_string(), pids, ["pids.max", "2", "max"]);
+    // It counts two with the one that becomes nstool, and the guardian would be the third.
+    let (_helper, target) = sleeper_in_pid_namespace(&["-p"]);
+    let script = format!(
+        "echo 0 >{}/cgroup.procs; exec {} enter {target} -- true",
+        group.path.display(),
+        env!("CARGO_BIN_EXE_nstool")
+    );
+    let output = Command::new("sh").args(["-c", &script]).stdin(std::process::Stdio::null()).output().unwrap();
+    let said = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("cannot supervise the command") && said.contains("pids.max"), "{said}");
+}

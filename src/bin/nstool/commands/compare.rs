@@ -1,13 +1,12 @@
 //! `nstool compare`: which namespaces processes share, how the others relate, and what that means.
 
-use crate::entry::ExitCode;
-
 use nstool::model::{Level, Membership, Observed, PairFacts, ProcessFacts};
 use nstool::query::compare::{Row, Side, compare};
 use nstool::target::{PinnedNamespace, PinnedProcess, Resolved, Target};
 use nstool::{Error, ErrorKind, KindSet, NamespaceId, NamespaceKind, NamespaceLink, Result};
 use serde_json::{Value as Json, json};
 
+use crate::entry::ExitCode;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::{self, Terminal};

@@ -1,6 +1,5 @@
 //! `nstool completions`, and `nstool complete`, hidden, which the scripts ask for candidates.
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +9,7 @@ use nstool::{Error, Result, printable};
 
 use crate::cli::Cli;
 use crate::completion::{self, Columns};
+use crate::entry::ExitCode;
 use crate::render;
 
 /// Print the completion script of a shell

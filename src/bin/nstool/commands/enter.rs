@@ -1,6 +1,5 @@
 //! `nstool enter`: join a target's namespaces and run a command there.
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,6 +12,7 @@ use nstool::target::Target;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Result};
 use serde_json::json;
 
+use crate::entry::ExitCode;
 use crate::render::{self, Terminal, fit, report};
 
 /// Run a command in the namespaces of a process.

@@ -1,6 +1,5 @@
 //! `nstool man`, hidden: writes the manual pages. A package and the tests use it.
 
-use crate::entry::ExitCode;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -8,6 +7,7 @@ use clap::CommandFactory;
 use nstool::{Error, Result};
 
 use crate::cli::Cli;
+use crate::entry::ExitCode;
 use crate::manual;
 
 /// Write the manual pages into a directory

@@ -11,11 +11,10 @@ pub(crate) mod unshare;
 pub(crate) mod version;
 mod why;
 
-use crate::entry::ExitCode;
-
 use clap::Subcommand;
 use nstool::{Error, ErrorKind, Result};
 
+use crate::entry::ExitCode;
 use crate::render::Terminal;
 
 /// The exit status where what was typed makes no sense; clap exits with the same.

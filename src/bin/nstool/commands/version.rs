@@ -1,6 +1,5 @@
 //! `nstool version`: which nstool this is, and which kernel interfaces it finds.
 
-use crate::entry::ExitCode;
 use std::sync::OnceLock;
 
 use nstool::discover::Scope;
@@ -8,6 +7,7 @@ use nstool::model::Snapshot;
 use nstool::{Interface, Result};
 use serde_json::json;
 
+use crate::entry::ExitCode;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::{self, Terminal, report};

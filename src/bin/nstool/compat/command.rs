@@ -1,6 +1,5 @@
 //! The command that nsenter and unshare run, with all that they hand on to it: environment and descriptors as they are.
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -8,6 +7,7 @@ use nstool::exec::Program;
 use nstool::printable;
 
 use super::{Refused, error_text};
+use crate::entry::ExitCode;
 
 /// What is run.
 pub(super) struct Command {

@@ -10,7 +10,6 @@ mod nsenter;
 mod table;
 mod unshare;
 
-use crate::entry::ExitCode;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::{IntErrorKind, ParseIntError};
@@ -19,6 +18,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use nstool::printable;
+
+use crate::entry::ExitCode;
 
 /// A tool by its name; it is given its arguments, without the name.
 type Tool = fn(&[OsString]) -> ExitCode;

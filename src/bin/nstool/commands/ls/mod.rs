@@ -3,7 +3,6 @@
 mod columns;
 mod rows;
 
-use crate::entry::ExitCode;
 use std::rc::Rc;
 
 use clap::ValueEnum;
@@ -17,6 +16,7 @@ use nstool::target::parse_pid;
 use nstool::{Error, ErrorKind, KindSet, NamespaceKind, Pid, Result};
 
 use self::columns::{COLUMNS, COMMAND_OR_HOLDER, DEFAULT, DEFAULT_NET, DEFAULT_PROCESSES, Row, Scene};
+use crate::entry::ExitCode;
 use crate::render::columns::{Column, filter};
 use crate::render::listing::{Listing, Tree};
 use crate::render::options::Output;

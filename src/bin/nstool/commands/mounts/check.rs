@@ -1,6 +1,5 @@
 //! `nstool mounts --check-shared`: would what is mounted here leak?
 
-use crate::entry::ExitCode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,6 +10,7 @@ use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, Subject, place_of_mount, target_and_path, text};
+use crate::entry::ExitCode;
 use crate::render::quote::quote;
 use crate::render::{self, Terminal, fit, hidden, report};
 

@@ -1,6 +1,5 @@
 //! `nstool mounts diff A B`.
 
-use crate::entry::ExitCode;
 use std::fmt::Write as _;
 
 use nstool::propagation::{self, Change, Connection, Difference, Forest, Groups, MountRef};
@@ -10,6 +9,7 @@ use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value as Json, json};
 
 use super::scene::{Scene, text};
+use crate::entry::ExitCode;
 use crate::render::{self, Terminal, fit, hidden};
 
 /// Compare the mounts of two processes or namespaces

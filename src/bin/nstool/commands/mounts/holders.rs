@@ -1,6 +1,5 @@
 //! `nstool mounts holders PATH|DEVICE|MAJ:MIN`: why is a filesystem busy.
 
-use crate::entry::ExitCode;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, place_of_mount, text};
 use super::users::Users;
+use crate::entry::ExitCode;
 use crate::render::quote::quote;
 use crate::render::{self, Terminal, fit, hidden, report};
 

@@ -1,6 +1,5 @@
 //! `nstool mounts [TARGET] [PATH]`: the table of one mount namespace.
 
-use crate::entry::ExitCode;
 use std::collections::HashMap;
 use std::ffi::OsString;
 
@@ -10,6 +9,7 @@ use nstool::propagation::{Forest, GroupId, Groups, MountRef};
 use owo_colors::Style;
 
 use super::scene::{Scene, target_and_path};
+use crate::entry::ExitCode;
 use crate::render::columns::{Cell, Column, filter, find, passes};
 use crate::render::listing::{Listing, Tree};
 use crate::render::options::Output;

@@ -11,12 +11,12 @@ mod users;
 
 pub(super) use self::list::column_names;
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 
 use clap::Subcommand;
 use nstool::Result;
 
+use crate::entry::ExitCode;
 use crate::render::Terminal;
 
 /// List mounts with their propagation; who shares which with whom, and where a mount will appear

@@ -1,6 +1,5 @@
 //! `nstool mounts peers [TARGET] [PATH]`: who sends mounts to whom.
 
-use crate::entry::ExitCode;
 use std::collections::HashSet;
 use std::ffi::OsString;
 
@@ -11,6 +10,7 @@ use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, target_and_path, text};
+use crate::entry::ExitCode;
 use crate::render::{self, Terminal, fit, hidden};
 
 /// Show peer groups with all their members, as a tree of who sends to whom

@@ -1,6 +1,5 @@
 //! `nstool mounts reach [TARGET] PATH`: where a mount made at PATH would appear, and what an unmount takes along.
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
@@ -14,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::scene::{Scene, Subject, describe_mount, place_of_mount, target_and_required_path, text};
 use super::users::users_of;
+use crate::entry::ExitCode;
 use crate::render::columns::{Cell, Column};
 use crate::render::listing::{Layout, Listing};
 use crate::render::quote::quote;

@@ -6,13 +6,12 @@ mod namespace;
 mod process;
 mod zombie;
 
-use crate::entry::ExitCode;
-
 use nstool::model::{Level, Observed, Zombie};
 use nstool::target::{Resolved, Target};
 use nstool::{NamespaceId, NamespaceKind, Result};
 use serde_json::Value as Json;
 
+use crate::entry::ExitCode;
 use crate::render::{self, Terminal, hidden};
 
 /// Show a process or a namespace in full.

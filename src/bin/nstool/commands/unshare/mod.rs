@@ -4,7 +4,6 @@ mod operations;
 mod request;
 pub(crate) mod values;
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::fd::RawFd;
@@ -17,6 +16,7 @@ use nstool::{Error, ErrorKind, Result, printable};
 
 use self::operations::Operations;
 use self::values::{DeathSignal, NO_FILE, OptionalFile, Owner};
+use crate::entry::ExitCode;
 use crate::render::{Terminal, report};
 
 /// Create namespaces, set them up, and run a command in them.

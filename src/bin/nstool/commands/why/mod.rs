@@ -3,8 +3,6 @@
 mod process;
 mod rows;
 
-use crate::entry::ExitCode;
-
 use nstool::discover::Scope;
 use nstool::model::{Holder, Snapshot, Subject};
 use nstool::query::why::{self, Explanation};
@@ -12,6 +10,7 @@ use nstool::target::{Resolved, Target};
 use nstool::{Error, ErrorKind, NamespaceId, Pid, Result};
 
 pub(super) use self::rows::describe;
+use crate::entry::ExitCode;
 use crate::render::{self, Terminal, hidden, report};
 
 /// Say everything that keeps a namespace alive, and what to release.

@@ -6,7 +6,6 @@
 mod columns;
 mod options;
 
-use crate::entry::ExitCode;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -18,6 +17,7 @@ use self::columns::Row;
 use self::options::{Asked, Relation};
 use super::Refused;
 use super::table::{Layout, Table};
+use crate::entry::ExitCode;
 use crate::render;
 
 const NAME: &str = "lsns";

@@ -16,7 +16,6 @@
 
 mod options;
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -28,6 +27,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use self::options::Asked;
 use super::command::no_such_id;
 use super::{Refused, error_text};
+use crate::entry::ExitCode;
 
 const NAME: &str = "nsenter";
 

@@ -18,7 +18,6 @@
 
 mod options;
 
-use crate::entry::ExitCode;
 use std::ffi::OsString;
 
 use nstool::create::{Action, Facts, MapWriter, Plan, Stop, apply};
@@ -27,6 +26,7 @@ use nstool::{NamespaceKind, printable};
 use self::options::Asked;
 use super::Refused;
 use super::command::no_such_id;
+use crate::entry::ExitCode;
 
 const NAME: &str = "unshare";
 
