@@ -4,6 +4,7 @@ mod attacks;
 mod containers;
 mod errors;
 mod joining;
+mod limits;
 mod old_kernels;
 mod options;
 mod remarks;

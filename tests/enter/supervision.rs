@@ -203,7 +203,7 @@ fn the_out_of_memory_killer_is_named_with_its_control_group() {
         _ => return crate::common::skip("needs control groups that limit memory"),
     };
     let (_helper, pid) = sleeper_in_pid_namespace(&["-p"]);
-    let _group = super::errors::Group::around(&pid, parent, limit);
+    let _group = super::limits::Group::around(&pid, parent, limit);
     let greedy = ["--", "sh", "-c", "x=a; while :; do x=$x$x; done"];
     for option in ["-c", "--confined"] {
         let output = enter(&[&[&pid[..], option][..], &greedy].concat());
