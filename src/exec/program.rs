@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::diagnose;
 use super::report::Refusal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::process::Image;
+use crate::sys::image::Image;
 
 /// Where programs are looked for if the environment has no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

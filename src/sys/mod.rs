@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod create;
 pub(crate) mod guard;
 pub(crate) mod handle;
+pub(crate) mod image;
 pub(crate) mod job;
 pub(crate) mod kcmp;
 pub(crate) mod loop_device;

@@ -67,7 +67,7 @@ fn is_absence(error: &io::Error) -> bool {
 pub fn try_interfaces() {
     use super::{create, handle::Handle, kcmp, mounts, nsfs, pidfd, process, statmount};
     create::try_clone3();
-    process::try_close_range();
+    process::has_close_range();
     mounts::try_on_root();
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let _ = kcmp::descriptor_tables(me, me);

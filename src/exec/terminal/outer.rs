@@ -22,9 +22,6 @@ const ON_ITS_WAY: usize = 256 * 1024;
 /// Ctrl-D.
 const END_OF_FILE: u8 = 4;
 
-/// By which others tell us to end.
-const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
-
 /// Who has the outer terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
@@ -56,7 +53,7 @@ pub(crate) struct Outer {
     typed: Vec<u8>,
     printed: Vec<u8>,
     terminal_open: bool,
-    /// Whether a signal came that ends most programs.
+    /// Whether a signal came that asks for our end.
     told_to_end: bool,
 }
 
@@ -240,7 +237,7 @@ impl Outer {
         while !self.printed.is_empty() {
             let mut polled = [PollFd::new(&self.terminal, PollFlags::OUT)];
             match poll(&mut polled, Some(&patience)) {
-                Ok(0) if self.told_to_end || process::is_any_pending(&ENDING) => return self.printed.clear(),
+                Ok(0) if self.told_to_end || process::is_our_end_pending() => return self.printed.clear(),
                 Ok(0) => {}
                 _ => self.print_some(),
             }
@@ -369,7 +366,7 @@ impl Companion for Outer {
             // Reading or writing in the background; nothing to stop inside.
             libc::SIGTTIN | libc::SIGTTOU => true,
             _ => {
-                self.told_to_end |= ENDING.contains(&signal);
+                self.told_to_end |= process::asks_for_our_end(signal);
                 false
             }
         }
